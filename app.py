@@ -1,0 +1,10 @@
+"""The WSGI entry point, ``gunicorn app:server``.
+
+``ISCAN_DATA`` names the files to serve; without it the demo study is served.
+"""
+
+from iscan_dash.settings import Settings
+from iscan_dash.web.app import create_app
+
+settings = Settings()
+server = create_app(settings if settings.data else settings.with_demo()).server

@@ -1,0 +1,265 @@
+/* The frame: divider, keyboard, state of the server, links, local times. */
+(() => {
+  const iscan = (window.iscan = window.iscan || {});
+  const PLOT = "plot-1";
+  const byId = (id) => document.getElementById(id);
+  const setProps = (id, props) => window.dash_clientside.set_props(id, props);
+
+  /** Keep a value for the next visit, if the browser lets us. */
+  function remember(key, value) {
+    try {
+      localStorage.setItem(key, value);
+    } catch {
+      // Storage refused: the value lasts as long as the page.
+    }
+  }
+  function recall(key) {
+    try {
+      return localStorage.getItem(key);
+    } catch {
+      return null;
+    }
+  }
+
+  /** Open another page of the panel without loading the whole page again. */
+  iscan.go = (href) => {
+    window.history.pushState({}, "", href);
+    window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
+    window.scrollTo(0, 0);
+  };
+
+  /** Colour the plot by "kind:key"; a gene chosen before gives way. */
+  iscan.colourBy = (by) => {
+    setProps("plot-gene", { value: null });
+    setProps("plot-colour", { value: by });
+  };
+
+  // -- state of the server -------------------------------------------------------------------------------------
+
+  const poll = { timer: null, failures: 0, revision: null, last: "" };
+
+  async function ask() {
+    clearTimeout(poll.timer);
+    let status;
+    try {
+      const response = await fetch("/api/v1/status", { cache: "no-store" });
+      status = await response.json();
+      if (!response.ok) status = { ...status, save: "failed", reason: status.error };
+      poll.failures = 0;
+    } catch {
+      poll.failures += 1;
+      status = { ...(poll.status || {}), offline: poll.failures >= 2 };
+    }
+    poll.status = status;
+    const text = JSON.stringify(status);
+    if (text !== poll.last) {
+      poll.last = text;
+      setProps("shell-status", { data: status });
+    }
+    if (status.revision != null && status.revision !== poll.revision) {
+      const known = poll.revision;
+      poll.revision = status.revision;
+      // Another tab edited: this one follows.
+      if (known !== null) setProps("shell-revision", { data: status.revision });
+    }
+    const busy = status.save === "saving" || poll.failures > 0;
+    poll.timer = setTimeout(ask, busy ? 700 : 4000);
+  }
+
+  const SAVE_TEXT = { saved: "All saved", saving: "Saving..." };
+
+  function showStatus(status) {
+    const none = window.dash_clientside.no_update;
+    if (!status) return [none, none, none, none, none];
+    const failed = status.save === "failed";
+    const text = failed ? `Save failed - retrying (${status.reason})` : SAVE_TEXT[status.save] || "All saved";
+    const changed = status.changed_files || [];
+    let banner = "";
+    if (status.offline) banner = "The server does not answer. Nothing is lost; this page goes on when it is back.";
+    else if (changed.length)
+      banner = `${changed.join(", ")} changed on disk since the study was opened. Edits stop until iscan-dash is restarted.`;
+    return [text, `save-text save-${status.save}`, status.draft ? `Draft: ${status.draft}` : "", banner, !banner];
+  }
+
+  window.addEventListener("beforeunload", (event) => {
+    if (poll.status && poll.status.save === "failed") event.preventDefault();
+  });
+
+  // -- links ---------------------------------------------------------------------------------------------------
+
+  /** What the address says to show: ?annotation=ID&view=EMBEDDING~KIND:KEY~x0,x1,y0,y1 */
+  function readLink() {
+    const query = new URLSearchParams(window.location.search);
+    const [embedding, by, window_] = (query.get("view") || "").split("~");
+    const annotation = query.get("annotation");
+    return { embedding, by: annotation ? `annotation:${annotation}` : by, ranges: (window_ || "").split(",").map(Number) };
+  }
+
+  function followLink() {
+    const { embedding, by, ranges } = readLink();
+    if (embedding) setProps("plot-embedding", { value: embedding });
+    if (by && by.startsWith("gene:")) setProps("plot-gene", { value: by.slice(5) });
+    else if (by) setProps("plot-colour", { value: by });
+    if (ranges.length === 4 && ranges.every(Number.isFinite)) {
+      const frame = byId(`${PLOT}-frame`);
+      frame.addEventListener("iscan:painted", () => iscan.scatter.view(PLOT, ranges.slice(0, 2), ranges.slice(2)), { once: true });
+    }
+  }
+
+  function keepLink(embedding, colour, gene, view) {
+    const query = new URLSearchParams(window.location.search);
+    for (const name of ["annotation", "view"]) query.delete(name);
+    const by = gene ? `gene:${gene}` : colour || "";
+    if (by.startsWith("annotation:")) query.set("annotation", by.slice(11));
+    const ranges = view && view.x ? [...view.x, ...view.y].map((value) => Number(value.toPrecision(5))).join(",") : "";
+    query.set("view", [embedding, by.startsWith("annotation:") ? "" : by, ranges].join("~").replace(/~+$/, ""));
+    window.history.replaceState(window.history.state, "", `${window.location.pathname}?${query}`);
+  }
+
+  // -- divider -------------------------------------------------------------------------------------------------
+
+  const SPLIT = "iscan-split";
+  const USUAL = 0.55;
+
+  function split(fraction) {
+    const areas = document.querySelector(".areas");
+    areas.classList.toggle("no-plots", fraction < 0.12);
+    areas.classList.toggle("no-panel", fraction > 0.88);
+    const kept = fraction < 0.12 ? 0 : fraction > 0.88 ? 1 : fraction;
+    areas.style.setProperty("--plots-part", `${100 * kept}fr`);
+    areas.style.setProperty("--panel-part", `${100 * (1 - kept)}fr`);
+    document.querySelector(".divider").setAttribute("aria-valuenow", Math.round(100 * kept));
+    remember(SPLIT, kept);
+  }
+
+  function makeDivider() {
+    const divider = document.querySelector(".divider");
+    const areas = document.querySelector(".areas");
+    const now = () => Number(divider.getAttribute("aria-valuenow")) / 100;
+    divider.addEventListener("pointerdown", (event) => {
+      divider.setPointerCapture(event.pointerId);
+      event.preventDefault();
+    });
+    divider.addEventListener("pointermove", (event) => {
+      if (!divider.hasPointerCapture(event.pointerId)) return;
+      const box = areas.getBoundingClientRect();
+      split((event.clientX - box.left) / box.width);
+    });
+    divider.addEventListener("dblclick", () => split(USUAL));
+    divider.addEventListener("keydown", (event) => {
+      const moves = { ArrowLeft: now() - 0.02, ArrowRight: now() + 0.02, Home: 0, End: 1, Enter: USUAL };
+      if (!(event.key in moves)) return;
+      split(moves[event.key]);
+      event.preventDefault();
+    });
+    const kept = recall(SPLIT);
+    split(kept === null ? USUAL : Number(kept));
+  }
+
+  // -- keyboard ------------------------------------------------------------------------------------------------
+
+  const isTyping = (element) => element.closest("input, textarea, select, [contenteditable], [role=combobox], [role=listbox]");
+
+  const KEYS = {
+    "/": () => byId("plot-gene").click(),
+    h: () => byId("plot-pan").click(),
+    z: () => byId("plot-zoom").click(),
+    0: () => byId("plot-reset").click(),
+    "?": () => byId("shell-help").click(),
+  };
+
+  document.addEventListener("keydown", (event) => {
+    if (isTyping(event.target)) return;
+    const key = event.key.toLowerCase();
+    if ((event.ctrlKey || event.metaKey) && key === "z") {
+      byId(event.shiftKey ? "shell-redo" : "shell-undo").click();
+      event.preventDefault();
+    } else if (!event.ctrlKey && !event.metaKey && !event.altKey && KEYS[key]) {
+      KEYS[key]();
+      event.preventDefault();
+    }
+  });
+
+  // -- tools of the plot ---------------------------------------------------------------------------------------
+
+  function tool(name) {
+    iscan.scatter.tool(PLOT, name);
+    byId("plot-pan").classList.toggle("active", name === "pan");
+    byId("plot-zoom").classList.toggle("active", name === "zoom");
+  }
+
+  const CLICKS = {
+    "plot-pan": () => tool("pan"),
+    "plot-zoom": () => tool("zoom"),
+    "plot-reset": () => iscan.scatter.reset(PLOT),
+    "plot-export-png": () => iscan.scatter.exportImage(PLOT, "png", { scale: 2 }),
+    "plot-export-svg": () => iscan.scatter.exportImage(PLOT, "svg", { scale: 2 }),
+    "shell-theme": () => showTheme(iscan.theme.next()),
+  };
+
+  function showTheme(choice) {
+    const button = byId("shell-theme");
+    button.title = `Theme: ${choice}`;
+    button.setAttribute("aria-label", button.title);
+    button.firstElementChild.className = `bi bi-${{ system: "circle-half", light: "sun", dark: "moon" }[choice]}`;
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[id]");
+    if (button && CLICKS[button.id]) CLICKS[button.id]();
+  });
+
+  // -- local times ---------------------------------------------------------------------------------------------
+
+  const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "medium" });
+
+  function localTimes(root) {
+    for (const element of root.querySelectorAll("time.local-time:not([data-local])")) {
+      element.dataset.local = "yes";
+      element.textContent = clock.format(new Date(element.dateTime));
+    }
+  }
+
+  // -- start ---------------------------------------------------------------------------------------------------
+
+  function start() {
+    makeDivider();
+    showTheme(iscan.theme.choice());
+    followLink();
+    ask();
+    localTimes(document);
+    new MutationObserver((changes) => {
+      if (changes.some((change) => change.addedNodes.length)) localTimes(document);
+    }).observe(document.body, { childList: true, subtree: true });
+  }
+
+  const waiting = new MutationObserver(() => {
+    if (!document.querySelector(".divider") || !byId("shell-toasts")) return;
+    waiting.disconnect();
+    start();
+  });
+  waiting.observe(document.documentElement, { childList: true, subtree: true });
+
+  window.dash_clientside = Object.assign({}, window.dash_clientside, {
+    iscan: {
+      showToast: (message) => iscan.toast.show(message),
+      showStatus,
+      pollNow: (revision) => {
+        if (revision == null) return;
+        poll.revision = revision;
+        ask();
+      },
+      keepLink,
+      draw: (spec) => {
+        if (spec) iscan.scatter.show(PLOT, spec);
+      },
+      clearGene: (_, gene) => (gene ? null : window.dash_clientside.no_update),
+      colourPlot: (clicks) => {
+        const [cause] = window.dash_clientside.callback_context.triggered;
+        if (!cause || !cause.value) return;
+        iscan.colourBy(`annotation:${JSON.parse(cause.prop_id.split(".n_clicks")[0]).annotation}`);
+      },
+      ...iscan.newAnnotation,
+    },
+  });
+})();

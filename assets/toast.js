@@ -1,0 +1,68 @@
+/* Short messages. Their text comes from labels and names that anyone may have typed: it is only ever set as text. */
+(() => {
+  const SECONDS = { success: 4, warning: 8, danger: null };
+  const ICONS = { success: "check-circle", warning: "exclamation-triangle", danger: "x-octagon" };
+  const shown = new Set();
+
+  function button(action, close) {
+    const element = document.createElement(action.href ? "a" : "button");
+    element.className = "toast-action";
+    element.textContent = action.text;
+    if (action.href) {
+      element.href = action.href;
+      element.addEventListener("click", (event) => {
+        event.preventDefault();
+        window.iscan.go(action.href);
+        close();
+      });
+    } else {
+      element.type = "button";
+      element.addEventListener("click", () => {
+        if (action.action.verb === "colour") window.iscan.colourBy(action.action.by);
+        else window.dash_clientside.set_props("shell-toast-action", { data: { ...action.action, at: Date.now() } });
+        close();
+      });
+    }
+    return element;
+  }
+
+  /**
+   * Show a message; the same one is shown once however often the page is drawn.
+   * @param {{id: string, kind: string, text: string, actions: object[], seconds: number|null}|null} message
+   */
+  function show(message) {
+    if (!message || shown.has(message.id)) return;
+    shown.add(message.id);
+    const element = document.createElement("div");
+    element.className = `toast-message toast-${message.kind}`;
+    element.setAttribute("role", message.kind === "danger" ? "alert" : "status");
+    const icon = document.createElement("i");
+    icon.className = `bi bi-${ICONS[message.kind]}`;
+    const text = document.createElement("span");
+    text.className = "toast-text";
+    text.dir = "auto";
+    text.textContent = message.text;
+    let timer = null;
+    const close = () => {
+      clearTimeout(timer);
+      element.remove();
+    };
+    const shut = document.createElement("button");
+    shut.type = "button";
+    shut.className = "toast-close";
+    shut.setAttribute("aria-label", "Close");
+    shut.textContent = "\u00d7";
+    shut.addEventListener("click", close);
+    element.append(icon, text, ...message.actions.map((action) => button(action, close)), shut);
+    document.getElementById("shell-toasts").append(element);
+    const seconds = message.seconds ?? SECONDS[message.kind];
+    const wait = () => {
+      if (seconds) timer = setTimeout(close, 1000 * seconds);
+    };
+    element.addEventListener("mouseenter", () => clearTimeout(timer));
+    element.addEventListener("mouseleave", wait);
+    wait();
+  }
+
+  (window.iscan = window.iscan || {}).toast = { show };
+})();

@@ -1,0 +1,121 @@
+"""The command line ``iscan-dash``."""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from pydantic import ValidationError
+
+from iscan_dash import __version__
+from iscan_dash.errors import IscanError
+from iscan_dash.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXIT_CANNOT_OPEN = 2
+
+study_options = (
+    click.option("--obs-names", metavar="COLUMN", help="An obs column with the cell ids, instead of the index."),
+    click.option("--sample-column", metavar="COLUMN", help="The obs column that tells samples apart."),
+    click.option("--max-category-items", type=int, metavar="N", help="Values above which colours are grouped [1000]."),
+)
+server_options = (
+    click.option("--title", help="What to call the study."),
+    click.option("--annotations-dir", type=click.Path(path_type=Path, file_okay=False), help="Where drafts go."),
+    click.option("--host", help="Address to listen on [127.0.0.1]."),
+    click.option("--port", type=int, help="Port to listen on [8050, or the environment's PORT]."),
+    click.option("--user", help="Who edits [local]."),
+)
+data_argument = click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
+
+
+def _with(options: tuple[Callable[[F], F], ...]) -> Callable[[F], F]:
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="iscan-dash")
+def main() -> None:
+    """Give every cell of a single-cell study a trustworthy label."""
+
+
+@main.command()
+@data_argument
+@_with(study_options)
+@_with(server_options)
+def serve(data: tuple[Path, ...], **options: Any) -> None:
+    """Serve one or more .h5ad files (DATA) as one study."""
+    with _plain_errors():
+        _serve(_settings(options, data=data))
+
+
+@main.command()
+@_with(server_options)
+def demo(**options: Any) -> None:
+    """Serve the demo study that comes with iscan-dash."""
+    with _plain_errors():
+        _serve(_settings(options).with_demo())
+
+
+@main.command()
+@data_argument
+@_with(study_options)
+def check(data: tuple[Path, ...], **options: Any) -> None:
+    """Look a study over: exit code 0 when all is well, 1 with warnings, 2 when it cannot be opened."""
+    from iscan_dash.core.study import open_study
+    from iscan_dash.core.study.health import Severity, check_study
+    from iscan_dash.core.study.report import report_text
+
+    with _plain_errors():
+        settings = _settings(options, data=data)
+        study = open_study(settings.data, obs_names=settings.obs_names, sample_column=settings.sample_column)
+        findings = check_study(study, settings.max_category_items)
+        click.echo(report_text(study, findings))
+        sys.exit(max((finding.severity for finding in findings), default=Severity.INFO))
+
+
+def _settings(options: dict[str, Any], **more: Any) -> Settings:
+    try:
+        return Settings(**more, **{name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise click.UsageError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
+
+
+@contextlib.contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Show a problem the user can act on as one sentence, without a traceback."""
+    try:
+        yield
+    except IscanError as error:
+        click.echo(f"iscan-dash: {error}", err=True)
+        sys.exit(EXIT_CANNOT_OPEN)
+
+
+def _serve(settings: Settings) -> None:
+    from waitress.server import create_server
+
+    from iscan_dash.web.app import create_app
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    app = create_app(settings)
+    try:
+        server = create_server(app.server, host=settings.host, port=settings.port, threads=8)
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        raise IscanError(f"Cannot listen on {where}: {error.strerror}. Choose another --port.") from error
+    click.echo(f"iscan-dash is ready: http://{settings.host}:{server.effective_port}/  (Ctrl+C stops it)")
+    try:
+        server.run()
+    finally:
+        server.close()
+        app.server.extensions["iscan"].close()

@@ -1,0 +1,299 @@
+"""One ``.h5ad`` file, opened read-only."""
+
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from iscan_dash.core.study.columns import (
+    Column,
+    NumberColumn,
+    category_from_levels,
+    category_from_values,
+    value_text,
+)
+from iscan_dash.core.study.elements import encoding, n_values, read_element, read_levels
+from iscan_dash.core.study.matrices import Matrix, find_matrices
+from iscan_dash.errors import DataError, UnknownColumn
+
+CHUNK = 65_536
+"""Cell ids read at once."""
+
+COLOUR = re.compile(r"^#[0-9a-fA-F]{6}([0-9a-fA-F]{2})?$")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """An open ``.h5ad`` file; nothing is read before it is asked for.
+
+    Parameters
+    ----------
+    path
+        Where the file is.
+    file
+        The open HDF5 file, read-only.
+    n_cells
+        Number of cells.
+    matrices
+        Its matrices by key (``"X"``, ``"raw/X"``, ``"layers/counts"``).
+    stamp
+        Time of the last change (nanoseconds) and size (bytes) when the file was opened.
+    """
+
+    path: Path
+    file: h5py.File
+    n_cells: int
+    matrices: dict[str, Matrix] = field(repr=False)
+    stamp: tuple[int, int]
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending."""
+        return self.path.stem
+
+    @property
+    def index_name(self) -> str:
+        """The name under which the file keeps the cell ids."""
+        return _text(self.file["obs"].attrs["_index"])
+
+    @cached_property
+    def column_names(self) -> tuple[str, ...]:
+        """Names of the obs columns, in the file's order, without the index."""
+        obs = self.file["obs"]
+        order = [_text(name) for name in obs.attrs.get("column-order", [])]
+        return tuple(name for name in order if name in obs)
+
+    def column_type(self, name: str) -> str:
+        """Return the type of an obs column as the user knows it, without reading it."""
+        element = self.file["obs"][name]
+        kind = encoding(element)
+        if kind == "categorical":
+            return "category"
+        if kind.startswith("nullable-"):
+            return kind.removeprefix("nullable-").removesuffix("-array")
+        if isinstance(element, h5py.Dataset):
+            return "text" if element.dtype.kind in "OSU" else str(element.dtype)
+        return kind or "unknown"
+
+    def column(self, name: str) -> Column:
+        """Read one obs column.
+
+        Raises
+        ------
+        UnknownColumn
+            The file has no such column.
+        DataError
+            The column cannot be read.
+        """
+        if name not in self.column_names:
+            raise UnknownColumn(f'{self.path.name} has no obs column "{name}".')
+        try:
+            column = _as_column(name, read_element(self.file["obs"], name))
+        except Exception as error:
+            raise DataError(f'Column "{name}" of {self.path.name} cannot be read: {error}') from error
+        if len(column) != self.n_cells:
+            raise DataError(
+                f'Column "{name}" of {self.path.name} has {len(column):,} values for {self.n_cells:,} cells.'
+            )
+        return column
+
+    def colours(self, name: str) -> dict[str, str]:
+        """Return the colours that the file gives to a category's labels (``uns["<name>_colors"]``), or nothing."""
+        element = self.file.get(f"uns/{name}_colors")
+        if not isinstance(element, h5py.Dataset) or self.column_type(name) != "category":
+            return {}
+        colours = [_text(colour).lower() for colour in np.ravel(element[()])]
+        labels = [value_text(level) for level in read_levels(self.file["obs"], name)]
+        if len(labels) != len(colours) or not all(COLOUR.match(colour) for colour in colours):
+            return {}
+        return {label: colour[:7] for label, colour in zip(labels, colours, strict=True) if label}
+
+    def cell_ids(self, column: str | None = None) -> Iterator[list[bytes]]:
+        """Read the cell ids in blocks, as UTF-8.
+
+        Parameters
+        ----------
+        column
+            An obs column to use instead of the index.
+        """
+        obs = self.file["obs"]
+        key = column or self.index_name
+        if key not in obs:
+            raise UnknownColumn(f'{self.path.name} has no obs column "{key}" to take the cell ids from.')
+        element = obs[key]
+        if isinstance(element, h5py.Dataset) and element.dtype.kind == "O":
+            for start in range(0, self.n_cells, CHUNK):
+                yield element[start : start + CHUNK].tolist()
+            return
+        yield [text.encode() for text in _texts(obs, key)]
+
+    @cached_property
+    def embeddings(self) -> tuple[str, ...]:
+        """Names of the obsm arrays with two or more columns."""
+        found = []
+        for name, element in self.file.get("obsm", {}).items():
+            is_table = isinstance(element, h5py.Dataset) and len(element.shape or ()) == 2
+            if is_table and element.dtype.kind in "iuf" and element.shape[0] == self.n_cells and element.shape[1] >= 2:
+                found.append(name)
+        return tuple(found)
+
+    def embedding(self, name: str) -> np.ndarray:
+        """Read the first two columns of an embedding; shape (n_cells, 2), float32."""
+        xy: np.ndarray = self.file["obsm"][name][:, :2].astype(np.float32)
+        return xy
+
+    def gene_names(self, matrix: str = "X") -> tuple[str, ...]:
+        """Return the gene names of a matrix: its var index, or symbols when the index holds Ensembl ids."""
+        return self._raw_names if matrix == "raw/X" else self._var_names
+
+    @cached_property
+    def _var_names(self) -> tuple[str, ...]:
+        return _index(self.file["var"])
+
+    @cached_property
+    def _raw_names(self) -> tuple[str, ...]:
+        return _index(self.file["raw/var"])
+
+    def is_unchanged(self) -> bool:
+        """Tell whether the file on disk is still the one that was opened, as far as its time and size show."""
+        try:
+            return _stamp(self.path) == self.stamp
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+
+def open_dataset(path: Path) -> Dataset:
+    """Open an ``.h5ad`` file read-only.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    DataError
+        The file is missing, is not HDF5, is damaged, is not an AnnData file, or holds no cell. The message is one
+        sentence for the user.
+    """
+    _refuse_other_formats(path)
+    try:
+        file = h5py.File(path, "r")
+    except PermissionError as error:
+        raise DataError(f"{path} cannot be read: permission denied.") from error
+    except OSError as error:
+        damage = "is cut short" if "truncated" in str(error) else "is damaged"
+        raise DataError(f"{path} {damage} and cannot be opened as HDF5. Copy or download it again.") from error
+    try:
+        return _check(path, file)
+    except DataError:
+        file.close()
+        raise
+    except (LookupError, OSError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+        file.close()
+        raise DataError(f"{path} is damaged: {_first_line(error)}. Write or copy it again.") from error
+
+
+def _refuse_other_formats(path: Path) -> None:
+    try:
+        if path.is_dir():
+            raise DataError(f"{path} is a folder. Name the .h5ad files in it.")
+        with path.open("rb") as stream:
+            magic = stream.read(8)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist. Check the path.") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if not magic:
+        raise DataError(f"{path} is empty. Copy or download it again.")
+    if magic[:2] == b"\x1f\x8b":
+        raise DataError(f"{path} is compressed with gzip. Unpack it first (gunzip), then open the .h5ad file.")
+    if magic[:2] == b"PK" and zipfile.is_zipfile(path):
+        raise DataError(f"{path} is a zip archive. Unpack it first, then open the .h5ad file.")
+    if not h5py.is_hdf5(path):
+        raise DataError(f"{path} is not an HDF5 file, so it is no .h5ad file. Choose a file written by AnnData.")
+
+
+def _check(path: Path, file: h5py.File) -> Dataset:
+    """Tell an AnnData file from other HDF5 files, and look at the parts we rely on."""
+    if "obs" not in file or "var" not in file:
+        what = " (it looks like a 10x Genomics matrix)" if "matrix" in file else ""
+        raise DataError(f"{path} is HDF5 but not AnnData{what}: it has no obs and var. Convert it with scanpy first.")
+    obs, var = file["obs"], file["var"]
+    if any(isinstance(table, h5py.Dataset) or "_index" not in table.attrs for table in (obs, var)):
+        raise DataError(
+            f"{path} was written by an AnnData older than 0.7. Open it with anndata and write it again, then try anew."
+        )
+    n_cells = _n_rows(path, obs, "cell")
+    if n_cells == 0:
+        raise DataError(f"{path} holds no cells.")
+    matrices = find_matrices(file)
+    for matrix in matrices.values():
+        n_genes = _n_rows(path, file["raw/var"] if matrix.key == "raw/X" else var, "gene")
+        if matrix.shape[0] != n_cells:
+            raise DataError(f"{path} is damaged: {matrix.key} has {matrix.shape[0]:,} rows for {n_cells:,} cells.")
+        if matrix.shape[1] != n_genes:
+            raise DataError(f"{path} is damaged: {matrix.key} has {matrix.shape[1]:,} columns for {n_genes:,} genes.")
+    return Dataset(path.resolve(), file, n_cells, matrices, _stamp(path))
+
+
+def _n_rows(path: Path, table: h5py.Group, what: str) -> int:
+    index = _text(table.attrs["_index"])
+    if index not in table:
+        raise DataError(f"{path} is damaged: its {what} index ({index}) is missing. Write it again.")
+    return n_values(table[index])
+
+
+def _as_column(name: str, values: Any) -> Column:
+    import pandas as pd
+
+    if isinstance(values, pd.Categorical):
+        return category_from_levels(name, np.asarray(values.codes), list(values.categories), ordered=True)
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
+        floats = values.astype(np.float32 if values.dtype.itemsize <= 2 else np.float64)
+        return NumberColumn(name, values if values.dtype.kind == "f" else floats)
+    if pd.api.types.is_integer_dtype(values) or pd.api.types.is_float_dtype(values):
+        return NumberColumn(name, values.to_numpy(dtype=np.float64, na_value=np.nan))
+    if isinstance(values, np.ndarray) and values.dtype.kind in "mM":
+        # Of finer times than microseconds Python makes whole numbers.
+        values = values.astype(f"{values.dtype.kind}8[us]")
+    return category_from_values(name, np.asarray(values, dtype=object))
+
+
+def _index(var: h5py.Group) -> tuple[str, ...]:
+    from iscan_dash.core.study.genes import SYMBOL_COLUMNS, inspect_genes
+
+    names = _texts(var, _text(var.attrs["_index"]))
+    if inspect_genes(names).identifiers == "Ensembl":
+        for column in SYMBOL_COLUMNS:
+            if column in var:
+                return tuple(symbol or name for symbol, name in zip(_texts(var, column), names, strict=True))
+    return tuple(names)
+
+
+def _texts(table: h5py.Group, column: str) -> list[str]:
+    """Read a column as text, "" where it is missing."""
+    return [value_text(value) or "" for value in np.asarray(read_element(table, column))]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

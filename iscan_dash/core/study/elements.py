@@ -1,0 +1,59 @@
+"""Read elements of an ``.h5ad`` file with AnnData's own readers."""
+
+from typing import Any
+
+import h5py
+
+
+def read_element(group: h5py.Group, key: str) -> Any:
+    """Read one element of an ``.h5ad`` file into memory, whatever its encoding.
+
+    Parameters
+    ----------
+    group
+        The open group that holds the element.
+    key
+        Its name.
+
+    Returns
+    -------
+    Any
+        What AnnData makes of it: ``numpy.ndarray``, ``pandas.Categorical``, a nullable pandas array, ...
+    """
+    # Imported here because it costs half a second, which the server spends listening instead.
+    from anndata.io import read_elem
+
+    element = group[key]
+    if not _is_old_category(element):
+        return read_elem(element)
+    import pandas as pd
+
+    return pd.Categorical.from_codes(element[()], read_levels(group, key))
+
+
+def read_levels(group: h5py.Group, key: str) -> Any:
+    """Read the levels of a category, in the file's order."""
+    from anndata.io import read_elem
+
+    element = group[key]
+    return read_elem(group[element.attrs["categories"]] if _is_old_category(element) else element["categories"])
+
+
+def encoding(element: h5py.Group | h5py.Dataset) -> str:
+    """Return the element's AnnData encoding, ``""`` when it has none (plain arrays of AnnData 0.7)."""
+    if _is_old_category(element):
+        return "categorical"
+    value = element.attrs.get("encoding-type", "")
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def n_values(element: h5py.Group | h5py.Dataset) -> int:
+    """Return how many values a column holds, without reading them."""
+    if isinstance(element, h5py.Group):
+        element = element["codes" if "codes" in element else "values"]
+    return int(element.shape[0])
+
+
+def _is_old_category(element: h5py.Group | h5py.Dataset) -> bool:
+    """Tell whether these are the codes of a category as AnnData 0.7 wrote it, with the levels kept elsewhere."""
+    return isinstance(element, h5py.Dataset) and isinstance(element.attrs.get("categories"), h5py.Reference)

@@ -1,0 +1,169 @@
+"""The health check: what a user should know of a study before labelling it."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from iscan_dash.core.study.columns import CategoryColumn
+from iscan_dash.core.study.genes import inspect_genes
+from iscan_dash.core.study.matrices import MatrixKind
+from iscan_dash.core.study.study import QC_AXES, Study
+
+
+class Severity(IntEnum):
+    """How much a finding matters; also the exit code of ``iscan-dash check`` (0, or 1 from a warning up)."""
+
+    INFO = 0
+    WARNING = 1
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding of the health check.
+
+    Parameters
+    ----------
+    code
+        Stable code, ``"D01"`` to ``"D09"``.
+    severity
+        How much it matters.
+    text
+        What was found.
+    advice
+        What to do about it.
+    """
+
+    code: str
+    severity: Severity
+    text: str
+    advice: str
+
+
+def check_study(study: Study, max_category_items: int) -> list[Finding]:
+    """Look a study over; the findings come in the order of their codes.
+
+    Parameters
+    ----------
+    study
+        The open study.
+    max_category_items
+        Levels above which the colours of a category are grouped.
+    """
+    return [
+        *_check_cells(study),
+        *_check_embeddings(study),
+        *_check_columns(study, max_category_items),
+        *_check_matrices(study),
+        *_check_columns_as_text(study),
+        *_check_genes(study),
+    ]
+
+
+def _check_cells(study: Study) -> list[Finding]:
+    found = []
+    repeated, repeated_in_sample = _repeated_cells(study)
+    if repeated:
+        found.append(
+            Finding(
+                "D01",
+                Severity.WARNING,
+                f"{repeated:,} cell IDs occur more than once. Cells are told apart by sample and row; CSV exports "
+                "include the sample.",
+                "Make the IDs unique (for example with the sample as a prefix) if other tools will read the labels.",
+            )
+        )
+    if repeated_in_sample:
+        found.append(
+            Finding(
+                "D02",
+                Severity.WARNING,
+                f"{repeated_in_sample:,} cells share both sample and ID. Row numbers are used to tell them apart; "
+                "files can only be re-imported for this exact dataset.",
+                "Check that no sample was added twice.",
+            )
+        )
+    return found
+
+
+def _repeated_cells(study: Study) -> tuple[int, int]:
+    """Count ids that occur more than once, and cells that share sample and id with another."""
+    ids = study.cell_ids
+    order = np.argsort(ids, kind="stable")
+    same = ids[order][1:] == ids[order][:-1]
+    if not same.any():
+        return 0, 0
+    starts = same & ~np.concatenate([[False], same[:-1]])
+    inside = np.concatenate([[False], same]) | np.concatenate([same, [False]])
+    rows = order[inside]
+    _, ids_inside = np.unique(ids[rows], return_inverse=True)
+    pairs = ids_inside.astype(np.int64) * len(study.samples.labels) + study.samples.codes[rows]
+    _, times = np.unique(pairs, return_counts=True)
+    return int(starts.sum()), int(times[times > 1].sum())
+
+
+def _check_embeddings(study: Study) -> list[Finding]:
+    if study.embeddings == (QC_AXES,):
+        return [
+            Finding(
+                "D03",
+                Severity.INFO,
+                "No embedding found. Plots use QC axes or two genes; every other feature works.",
+                'Compute one, for example with scanpy.tl.umap, and keep it in obsm["X_umap"].',
+            )
+        ]
+    found = []
+    for name in study.embeddings:
+        missing = int(np.isnan(study.embedding(name)[0]).sum())
+        if missing:
+            text = f"{missing:,} cells have no position in {name}; they are never hit by a lasso."
+            found.append(Finding("D04", Severity.INFO, text, "Label them by a column or in the grid."))
+    return found
+
+
+def _check_columns(study: Study, max_category_items: int) -> list[Finding]:
+    found = []
+    for name, info in study.columns.items():
+        if info.treat_as != "category":
+            continue
+        column = study.category(name)
+        if len(column.labels) > max_category_items:
+            text = (
+                f"{name} has {len(column.labels):,} values (limit {max_category_items:,}). Colours group the rare "
+                'ones as "other"; data, filters and copies keep all values.'
+            )
+            found.append(Finding("D05", Severity.INFO, text, "Set its role to ignore if it is an identifier."))
+    return found
+
+
+def _check_matrices(study: Study) -> list[Finding]:
+    for dataset in study.datasets:
+        kinds = [study.matrix_kind(dataset, key).kind for key in dataset.matrices]
+        if kinds and all(kind is MatrixKind.SCALED for kind in kinds):
+            text = "All matrices look scaled. Prediction and averages need counts or log values."
+            where = f" ({dataset.path.name})" if len(study.datasets) > 1 else ""
+            advice = 'Keep counts in layers["counts"] or the log values in raw, and open the file again.'
+            return [Finding("D06", Severity.WARNING, text + where, advice)]
+    return []
+
+
+def _check_columns_as_text(study: Study) -> list[Finding]:
+    found = []
+    for name, info in study.columns.items():
+        column = study.column(name) if info.treat_as != "ignore" else None
+        note = column.note if isinstance(column, CategoryColumn) else ""
+        if note == "mixed":
+            text = f"{name} mixes text and numbers; values are shown as text."
+            found.append(Finding("D07", Severity.INFO, text, "Nothing, unless a value was mistyped."))
+        elif note == "datetime":
+            text = f"{name} holds dates or times; values are shown as text and can be copied."
+            found.append(Finding("D08", Severity.INFO, text, "Nothing."))
+    return sorted(found, key=lambda finding: finding.code)
+
+
+def _check_genes(study: Study) -> list[Finding]:
+    duplicates = sum(inspect_genes(dataset.gene_names()).n_duplicates for dataset in study.datasets)
+    if not duplicates:
+        return []
+    text = f"{duplicates:,} gene names repeat; the first one keeps the name; the others are ignored."
+    return [Finding("D09", Severity.WARNING, text, "Use adata.var_names_make_unique() if you need all of them.")]

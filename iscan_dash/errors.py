@@ -1,0 +1,59 @@
+"""Every error that a user can meet.
+
+::
+
+    IscanError                a sentence for the person: what happened, to what, what to do
+    ├── DataError             a file cannot be opened as a study
+    ├── UnknownColumn         a column, gene, embedding or matrix that the study does not have
+    ├── NameRefused           an annotation name or label breaks a rule (carries the rule's code)
+    ├── EditConflict          the annotation changed since the page last saw it
+    ├── NothingToUndo         the undo or redo stack is empty
+    └── StorageError          a draft or journal cannot be read or written
+
+The page and the command line show the sentence; the log has the rest. Anything that is not an ``IscanError`` is a
+bug of ours.
+"""
+
+
+class IscanError(Exception):
+    """A problem that the user can understand and act on; ``str(error)`` is the sentence to show."""
+
+
+class DataError(IscanError):
+    """A file cannot be opened as a study."""
+
+
+class UnknownColumn(IscanError, KeyError):
+    """The study has no column, gene, embedding or matrix of that name."""
+
+    def __str__(self) -> str:
+        """Return the plain sentence (``KeyError`` would show its ``repr``)."""
+        return str(self.args[0])
+
+
+class NameRefused(IscanError, ValueError):
+    """An annotation name or a label breaks a rule.
+
+    Parameters
+    ----------
+    code
+        The rule's stable code, such as ``"E02"``.
+    sentence
+        What is wrong and what to do, shown as it is.
+    """
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class EditConflict(IscanError):
+    """An edit was made against a version of the annotation that is no longer the newest."""
+
+
+class NothingToUndo(IscanError):
+    """There is no edit of this user left to undo or redo."""
+
+
+class StorageError(IscanError):
+    """A draft or a journal cannot be read or written."""

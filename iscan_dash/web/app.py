@@ -1,0 +1,102 @@
+"""Make the application: one study, one server."""
+
+import logging
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import flask
+from dash import Dash
+
+from iscan_dash.core.study import open_study
+from iscan_dash.errors import IscanError
+from iscan_dash.services.hashes import FileHashes
+from iscan_dash.services.workspace import Workspace
+from iscan_dash.settings import Settings
+from iscan_dash.web import layout, routes
+from iscan_dash.web.components import history, plot_panel, topbar
+from iscan_dash.web.pages import annotate, data
+from iscan_dash.web.plots import Plots
+from iscan_dash.web.preview import Previews
+from iscan_dash.web.services import Services
+
+PACKAGE = Path(__file__).parents[1]
+ASSETS = next(folder for folder in (PACKAGE / "assets", PACKAGE.parent / "assets") if folder.is_dir())
+"""Our scripts and styles: inside the package when installed from a wheel, beside it in a checkout."""
+
+LARGEST_REQUEST = 4 << 20
+
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings) -> Dash:
+    """Open the study and make the application that serves it.
+
+    Parameters
+    ----------
+    settings
+        What to serve, and how.
+
+    Returns
+    -------
+    Dash
+        The application; ``.server`` is the WSGI application.
+
+    Raises
+    ------
+    DataError
+        The study cannot be opened.
+    """
+    # Dash would ask a public server whether there is a newer version.
+    os.environ["DASH_DISABLE_VERSION_CHECK"] = "true"
+    study = open_study(
+        settings.data, title=settings.title, obs_names=settings.obs_names, sample_column=settings.sample_column
+    )
+    workspace = Workspace(
+        study, user=settings.user, annotations_dir=settings.annotations_dir, max_items=settings.max_category_items
+    )
+    server = flask.Flask(__name__, static_folder=None)
+    server.config["MAX_CONTENT_LENGTH"] = LARGEST_REQUEST
+    app = Dash(
+        __name__,
+        server=server,
+        title=f"{study.title} - iscan-dash",
+        update_title=None,
+        assets_folder=str(ASSETS),
+        assets_ignore=r"theme\.js",
+        use_pages=True,
+        pages_folder="",
+        index_string=layout.INDEX,
+        suppress_callback_exceptions=True,
+        serve_locally=True,
+        enable_mcp=False,
+        compress=True,
+        on_error=_log_error,
+    )
+    services = Services(
+        workspace, Plots(workspace), Previews(workspace), FileHashes([dataset.path for dataset in study.datasets])
+    )
+    server.extensions["iscan"] = services
+    routes.register(server, services)
+    for part in (topbar, plot_panel, history, data, annotate):
+        part.register(app, services)
+    app.layout = lambda: layout.shell(services)
+    threading.Thread(target=_warm_up, args=(services,), name="warm-up", daemon=True).start()
+    return app
+
+
+def _warm_up(services: Services) -> None:
+    """Do what the first page needs while the browser is still on its way."""
+    try:
+        plot_panel.first_spec(services)
+        services.workspace.open()
+        services.hashes.start()
+    except IscanError as error:
+        # The page asks for the same and shows the sentence.
+        log.warning("%s", error)
+
+
+def _log_error(error: Exception) -> Any:
+    """Keep the details of an unexpected error; the page shows that something went wrong."""
+    log.error("A callback failed.", exc_info=error)

@@ -1,0 +1,1 @@
+"""Parts of the page: each has a ``layout`` and a ``register``."""

@@ -1,0 +1,134 @@
+"""The history of an annotation: what happened when, and a way back to each version."""
+
+from typing import Any
+
+import dash_bootstrap_components as dbc
+from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
+
+from iscan_dash.services.workspace import Workspace
+from iscan_dash.web.components import toast
+from iscan_dash.web.ids import Existing, Shell, revert_button
+from iscan_dash.web.services import Services
+
+SHOWN = 50
+"""Entries of a history that its popover lists."""
+
+
+def stores() -> list[Any]:
+    """Return the store of the histories, and the dialog that asks before a revert."""
+    return [
+        dcc.Store(id=Existing.HISTORY, storage_type="memory"),
+        dcc.Store(id=Existing.REVERT_TARGET),
+        dbc.Modal(
+            [
+                dbc.ModalHeader(dbc.ModalTitle("Revert")),
+                dbc.ModalBody(id=Existing.REVERT_TEXT),
+                dbc.ModalFooter(
+                    [
+                        dbc.Button("Cancel", id=Existing.REVERT_CANCEL, color="secondary", outline=True, size="sm"),
+                        dbc.Button("Revert", id=Existing.REVERT_CONFIRM, color="primary", size="sm"),
+                    ]
+                ),
+            ],
+            id=Existing.REVERT_DIALOG,
+            centered=True,
+        ),
+    ]
+
+
+def local_time(moment: str) -> html.Time:
+    """Return a time that the page writes in the reader's time zone, with UTC as its tooltip."""
+    plain = moment[:19].replace("T", " ")
+    return html.Time(plain, dateTime=moment, title=f"{plain} UTC", className="local-time numbers")
+
+
+def entries(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
+    """Return the history of each annotation, the newest entry first, without the cells."""
+    return {
+        state.id: [
+            {
+                "version": event.version,
+                "time": event.time,
+                "description": event.description,
+                "cells": event.n_cells,
+                "author": event.author,
+            }
+            for event in workspace.history(state.id)
+        ]
+        for state in workspace.annotations()
+    }
+
+
+def popover_body(annotation_id: str, history: list[dict[str, Any]]) -> Any:
+    """Return the list of an annotation's versions, each but the newest with its Revert."""
+    rows = []
+    for place, entry in enumerate(history[:SHOWN]):
+        button = dbc.Button(
+            "Revert",
+            id=revert_button(annotation_id, entry["version"]),
+            size="sm",
+            color="link",
+            title=f"Make the annotation what it was at version {entry['version']}",
+        )
+        rows.append(
+            html.Tr(
+                [
+                    html.Td(local_time(entry["time"])),
+                    html.Td(html.Bdi(entry["description"])),
+                    html.Td(button if place else html.Span("now", className="muted")),
+                ]
+            )
+        )
+    head = html.Thead(html.Tr([html.Th("Timestamp"), html.Th("Description"), html.Th("Action")]))
+    more = len(history) - SHOWN
+    return [
+        html.Table([head, html.Tbody(rows)], className="plain-table"),
+        html.P(f"and {more:,} older versions", className="muted") if more > 0 else None,
+    ]
+
+
+def ask(services: Services, annotation_id: str, version: int) -> str:
+    """Return the question to put before a revert."""
+    state = services.workspace.annotation(annotation_id)
+    n_cells = services.workspace.cells_to_revert(annotation_id, version)
+    return f'{n_cells:,} cells of "{state.live.name}" will change. The revert itself can be undone.'
+
+
+def revert(services: Services, annotation_id: str, version: int) -> tuple[int, dict[str, Any]]:
+    """Make an annotation what it was."""
+    state = services.workspace.revert(annotation_id, version)
+    return services.workspace.revision, toast.message("success", f'"{state.live.name}" is at version {version} again.')
+
+
+def register(app: Dash, services: Services) -> None:
+    """Add the callbacks of histories."""
+
+    @app.callback(Output(Existing.HISTORY, "data"), Input(Shell.REVISION, "data"))
+    def refill(_: int | None) -> dict[str, list[dict[str, Any]]]:
+        return entries(services.workspace)
+
+    @app.callback(
+        Output(Existing.REVERT_DIALOG, "is_open"),
+        Output(Existing.REVERT_TEXT, "children"),
+        Output(Existing.REVERT_TARGET, "data"),
+        Input({"type": "existing-revert", "annotation": ALL, "version": ALL}, "n_clicks"),
+        Input(Existing.REVERT_CANCEL, "n_clicks"),
+        Input(Existing.REVERT_CONFIRM, "n_clicks"),
+        prevent_initial_call=True,
+    )
+    def ask_first(_clicks: list[int | None], _cancel: int | None, _confirm: int | None) -> tuple[Any, Any, Any]:
+        target = ctx.triggered_id
+        if not isinstance(target, dict):
+            return False, no_update, no_update
+        if not ctx.triggered[0]["value"]:
+            return no_update, no_update, no_update
+        return True, ask(services, target["annotation"], target["version"]), dict(target)
+
+    @app.callback(
+        *toast.outputs(),
+        Input(Existing.REVERT_CONFIRM, "n_clicks"),
+        State(Existing.REVERT_TARGET, "data"),
+        prevent_initial_call=True,
+    )
+    def go_back(_: int | None, target: dict[str, Any]) -> tuple[Any, Any]:
+        return toast.attempt(lambda: revert(services, target["annotation"], target["version"]))

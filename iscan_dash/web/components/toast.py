@@ -1,0 +1,69 @@
+"""Short messages that come and go: success for 4 s, warnings for 8 s, errors until closed."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+from dash import ClientsideFunction, Dash, Input, Output, dcc, no_update
+
+from iscan_dash.errors import IscanError
+from iscan_dash.web.ids import Shell
+
+
+def stores() -> list[Any]:
+    """Return the stores that carry a message to the page, and the answer to one back."""
+    return [dcc.Store(id=Shell.TOAST), dcc.Store(id=Shell.TOAST_ACTION)]
+
+
+def message(kind: str, text: str, *actions: dict[str, Any], seconds: float | None = None) -> dict[str, Any]:
+    """Return a message for the store `Shell.TOAST`.
+
+    Parameters
+    ----------
+    kind
+        ``"success"``, ``"warning"`` or ``"danger"``.
+    text
+        One sentence.
+    actions
+        Made by `link` or `action`.
+    seconds
+        How long it stays; by its kind when None.
+    """
+    return {"id": uuid4().hex, "kind": kind, "text": text, "actions": list(actions), "seconds": seconds}
+
+
+def link(text: str, href: str) -> dict[str, Any]:
+    """Return a link for a message."""
+    return {"text": text, "href": href}
+
+
+def action(text: str, verb: str, **values: Any) -> dict[str, Any]:
+    """Return a button for a message; a click puts `verb` and `values` into the store `Shell.TOAST_ACTION`."""
+    return {"text": text, "action": {"verb": verb, **values}}
+
+
+def outputs() -> list[Output]:
+    """Return the outputs of a callback that edits: the revision and a message."""
+    return [
+        Output(Shell.REVISION, "data", allow_duplicate=True),
+        Output(Shell.TOAST, "data", allow_duplicate=True),
+    ]
+
+
+def attempt(edit: Callable[[], tuple[int, Any]]) -> tuple[Any, Any]:
+    """Run an edit; when it is refused, say why and change nothing.
+
+    Parameters
+    ----------
+    edit
+        Does the edit and returns the new revision and a message (or ``no_update``).
+    """
+    try:
+        return edit()
+    except IscanError as error:
+        return no_update, message("danger", str(error))
+
+
+def register(app: Dash) -> None:
+    """Show each message that comes into the store."""
+    app.clientside_callback(ClientsideFunction("iscan", "showToast"), Input(Shell.TOAST, "data"))

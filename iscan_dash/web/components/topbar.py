@@ -1,0 +1,146 @@
+"""The top bar: what is open, whether it is saved, undo and redo, theme and help."""
+
+from typing import Any
+
+import dash_bootstrap_components as dbc
+from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html, no_update
+
+from iscan_dash.web.components import toast
+from iscan_dash.web.ids import Shell
+from iscan_dash.web.services import Services
+
+SHORTCUTS = (
+    ("Ctrl+Z", "Undo the last edit"),
+    ("Ctrl+Shift+Z", "Redo it"),
+    ("/", "Search a gene to colour by"),
+    ("H", "Pan the plot"),
+    ("Z", "Zoom into a rectangle"),
+    ("0", "Show the whole plot"),
+    ("?", "These shortcuts"),
+)
+
+
+def icon_button(button_id: Any, icon: str, name: str, **more: Any) -> html.Button:
+    """Return a button that shows an icon and says its name to readers and on hover."""
+    return html.Button(
+        html.I(className=f"bi bi-{icon}", **{"aria-hidden": "true"}),
+        id=button_id,
+        className=f"icon-button {more.pop('className', '')}".strip(),
+        title=name,
+        type="button",
+        **{"aria-label": name},
+        **more,
+    )
+
+
+def layout(services: Services) -> html.Header:
+    """Return the top bar."""
+    study = services.workspace.study
+    files = "\n".join(str(dataset.path.name) for dataset in study.datasets)
+    return html.Header(
+        className="topbar",
+        children=[
+            html.Span("iscan-dash", className="brand"),
+            html.Span(study.title, className="study-title", title=files, dir="auto"),
+            html.Span(f"{study.n_cells:,} cells", className="muted numbers"),
+            html.Span(className="space"),
+            html.Span("All saved", id=Shell.SAVE_TEXT, className="save-text", role="status"),
+            icon_button(Shell.UNDO, "arrow-counterclockwise", "Nothing to undo", disabled=True),
+            icon_button(Shell.REDO, "arrow-clockwise", "Nothing to redo", disabled=True),
+            icon_button(Shell.HELP, "question-circle", "Keyboard shortcuts"),
+            icon_button(Shell.THEME, "circle-half", "Theme: system"),
+            html.Span(services.workspace.user, id=Shell.USER, className="muted", title="Who edits"),
+            dbc.Modal(
+                [
+                    dbc.ModalHeader(dbc.ModalTitle("Keyboard shortcuts")),
+                    dbc.ModalBody(
+                        html.Table(
+                            [html.Tr([html.Td(html.Kbd(keys)), html.Td(text)]) for keys, text in SHORTCUTS],
+                            className="shortcuts",
+                        )
+                    ),
+                ],
+                id=Shell.HELP_DIALOG,
+                centered=True,
+            ),
+        ],
+    )
+
+
+def undo_buttons(services: Services) -> tuple[bool, str, bool, str]:
+    """Tell for undo and redo whether the button is off, and its name."""
+    undoable, redoable = services.workspace.undoable(), services.workspace.redoable()
+    return (
+        undoable is None,
+        f"Undo: {undoable.description} (Ctrl+Z)" if undoable else "Nothing to undo",
+        redoable is None,
+        f"Redo: {redoable.description} (Ctrl+Shift+Z)" if redoable else "Nothing to redo",
+    )
+
+
+def undo(services: Services) -> tuple[int, dict[str, Any]]:
+    """Take back the last edit."""
+    event = services.workspace.undo()
+    return services.workspace.revision, toast.message("success", f"Undone: {event.description}.")
+
+
+def redo(services: Services) -> tuple[int, dict[str, Any]]:
+    """Make the last undone edit again."""
+    event = services.workspace.redo()
+    return services.workspace.revision, toast.message("success", f"Redone: {event.description}.")
+
+
+def answer(services: Services, given: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Do what a button of a message asks for."""
+    restored = services.workspace.restore(str(given["annotation"]))
+    return services.workspace.revision, toast.message("success", f'"{restored.live.name}" is back.')
+
+
+def register(app: Dash, services: Services) -> None:
+    """Add the callbacks of the top bar and of messages."""
+    toast.register(app)
+
+    @app.callback(
+        Output(Shell.UNDO, "disabled"),
+        Output(Shell.UNDO, "title"),
+        Output(Shell.REDO, "disabled"),
+        Output(Shell.REDO, "title"),
+        Input(Shell.REVISION, "data"),
+    )
+    def show_undo(_: int | None) -> tuple[bool, str, bool, str]:
+        return undo_buttons(services)
+
+    @app.callback(
+        *toast.outputs(),
+        Input(Shell.UNDO, "n_clicks"),
+        Input(Shell.REDO, "n_clicks"),
+        prevent_initial_call=True,
+    )
+    def take_back(_undo: int | None, _redo: int | None) -> tuple[Any, Any]:
+        return toast.attempt(lambda: undo(services) if ctx.triggered_id == Shell.UNDO else redo(services))
+
+    @app.callback(*toast.outputs(), Input(Shell.TOAST_ACTION, "data"), prevent_initial_call=True)
+    def take_answer(given: dict[str, Any] | None) -> tuple[Any, Any]:
+        if not given or given.get("verb") != "restore":
+            return no_update, no_update
+        return toast.attempt(lambda: answer(services, given))
+
+    @app.callback(
+        Output(Shell.HELP_DIALOG, "is_open"),
+        Input(Shell.HELP, "n_clicks"),
+        State(Shell.HELP_DIALOG, "is_open"),
+        prevent_initial_call=True,
+    )
+    def show_help(_: int | None, is_open: bool) -> bool:
+        return not is_open
+
+    app.clientside_callback(
+        ClientsideFunction("iscan", "showStatus"),
+        Output(Shell.SAVE_TEXT, "children"),
+        Output(Shell.SAVE_TEXT, "className"),
+        Output(Shell.SAVE_TEXT, "title"),
+        Output(Shell.BANNER, "children"),
+        Output(Shell.BANNER, "hidden"),
+        Input(Shell.STATUS, "data"),
+    )
+    app.clientside_callback(ClientsideFunction("iscan", "pollNow"), Input(Shell.REVISION, "data"))

@@ -1,0 +1,54 @@
+"""The one configuration that every graph of the page uses."""
+
+from typing import Any
+
+from dash import dcc
+
+GRAPH_CONFIG: dict[str, Any] = {
+    # Plotly would offer to upload the figure's data to a public server.
+    "showSendToCloud": False,
+    "displayModeBar": False,
+    "displaylogo": False,
+    "scrollZoom": True,
+    "doubleClick": "reset",
+    "responsive": True,
+}
+
+
+def cell_graph(graph_id: str, bounds: tuple[float, float, float, float]) -> dcc.Graph:
+    """Return the graph that holds a plot's axes and tools; the cells are painted under it.
+
+    Parameters
+    ----------
+    graph_id
+        Its id.
+    bounds
+        Smallest and largest x, smallest and largest y.
+    """
+    left, right, bottom, top = bounds
+    invisible = {"marker": {"opacity": 0}}
+    pad_x, pad_y = 0.03 * (right - left), 0.03 * (top - bottom)
+    corners = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [left, right],
+        "y": [bottom, top],
+        "hoverinfo": "skip",
+        "marker": {"opacity": 0},
+        "selected": invisible,
+        "unselected": invisible,
+    }
+    layout = {
+        "dragmode": "pan",
+        "uirevision": "cells",
+        "showlegend": False,
+        "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "hovermode": False,
+        "xaxis": {"visible": False, "range": [left - pad_x, right + pad_x], "automargin": False},
+        "yaxis": {"visible": False, "range": [bottom - pad_y, top + pad_y], "automargin": False},
+    }
+    return dcc.Graph(
+        id=graph_id, className="cell-graph", config=GRAPH_CONFIG, figure={"data": [corners], "layout": layout}
+    )

@@ -1,0 +1,124 @@
+"""Ids of everything on the page that callbacks or tests address: ``<page>-<thing>``."""
+
+from enum import StrEnum
+
+
+class Shell(StrEnum):
+    """The frame around the pages."""
+
+    LOCATION = "shell-location"
+    REVISION = "shell-revision"
+    STATUS = "shell-status"
+    SAVE_TEXT = "shell-save-text"
+    UNDO = "shell-undo"
+    REDO = "shell-redo"
+    THEME = "shell-theme"
+    HELP = "shell-help"
+    HELP_DIALOG = "shell-help-dialog"
+    USER = "shell-user"
+    TOAST = "shell-toast"
+    TOASTS = "shell-toasts"
+    TOAST_ACTION = "shell-toast-action"
+    BANNER = "shell-banner"
+    TABS = "shell-tabs"
+
+
+class Plot(StrEnum):
+    """The plot area."""
+
+    EMBEDDING = "plot-embedding"
+    COLOUR = "plot-colour"
+    GENE = "plot-gene"
+    LABELS = "plot-labels"
+    SIZE = "plot-size"
+    OPACITY = "plot-opacity"
+    SPEC = "plot-spec"
+    NOTE = "plot-note"
+    PAN = "plot-pan"
+    ZOOM = "plot-zoom"
+    RESET = "plot-reset"
+    EXPORT_PNG = "plot-export-png"
+    EXPORT_SVG = "plot-export-svg"
+    TABLE = "plot-table"
+    TABLE_DIALOG = "plot-table-dialog"
+    TABLE_BODY = "plot-table-body"
+
+
+class Data(StrEnum):
+    """The Data page."""
+
+    FINDINGS = "data-findings"
+    COLUMNS = "data-columns"
+    MATRICES = "data-matrices"
+    FILES = "data-files"
+    SAMPLE = "data-sample"
+    REFRESH = "data-refresh"
+
+
+class Annotate(StrEnum):
+    """The Cell Annotation page."""
+
+    TABS = "annotate-tabs"
+    BODY = "annotate-body"
+
+
+class New(StrEnum):
+    """New Annotation."""
+
+    CARDS = "new-cards"
+    KIND = "new-kind"
+    NAME = "new-name"
+    NAME_ERROR = "new-name-error"
+    DEFAULT = "new-default"
+    DEFAULT_ERROR = "new-default-error"
+    COPY = "new-copy"
+    SOURCES = "new-sources"
+    METADATA = "new-metadata"
+    CLUSTER = "new-cluster"
+    ANNOTATION = "new-annotation"
+    JOINING = "new-joining"
+    DELIMITER = "new-delimiter"
+    MISSING = "new-missing"
+    MISSING_BOX = "new-missing-box"
+    WARNINGS = "new-warnings"
+    SUMMARY = "new-summary"
+    FORM = "new-form"
+    PREVIEW = "new-preview"
+    GRID = "new-grid"
+    COUNTS = "new-counts"
+    COUNTS_SEARCH = "new-counts-search"
+    CREATE = "new-create"
+    TOUCHED = "new-touched"
+
+
+class Existing(StrEnum):
+    """Existing Annotations."""
+
+    TABLE = "existing-table"
+    OPEN = "existing-open"
+    HISTORY = "existing-history"
+    DELETED = "existing-deleted"
+    REVERT_DIALOG = "existing-revert-dialog"
+    REVERT_TEXT = "existing-revert-text"
+    REVERT_CONFIRM = "existing-revert-confirm"
+    REVERT_CANCEL = "existing-revert-cancel"
+    REVERT_TARGET = "existing-revert-target"
+
+
+PLOT = "plot-1"
+"""Prefix of the first plot's elements, which its script owns."""
+
+
+def row_action(action: str, annotation_id: str) -> dict[str, str]:
+    """Return the id of a control of one annotation's row, such as its Delete button."""
+    return {"type": f"existing-{action}", "annotation": annotation_id}
+
+
+def label_control(control: str, annotation_id: str, label_id: int) -> dict[str, str | int]:
+    """Return the id of a control of one label of an annotation, such as its colour."""
+    return {"type": f"existing-label-{control}", "annotation": annotation_id, "label": label_id}
+
+
+def revert_button(annotation_id: str, version: int) -> dict[str, str | int]:
+    """Return the id of the Revert button of one version in an annotation's history."""
+    return {"type": "existing-revert", "annotation": annotation_id, "version": version}

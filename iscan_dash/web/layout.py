@@ -1,0 +1,76 @@
+"""The frame: a top bar, the plots on the left, the Data and Analysis Panel on the right."""
+
+import dash_bootstrap_components as dbc
+from dash import dcc, html, page_container
+
+from iscan_dash.web.components import history, plot_panel, toast, topbar
+from iscan_dash.web.ids import Shell
+from iscan_dash.web.services import Services
+
+TABS = (("Data", "/", "exact"), ("Cell Annotation", "/annotate", "partial"))
+"""The pages of the panel in order, with the addresses that mark their tab; a page is listed when it works."""
+
+INDEX = """<!DOCTYPE html>
+<html lang="en" data-bs-theme="light">
+<head>
+{%metas%}
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{%title%}</title>
+{%favicon%}
+<link rel="stylesheet" href="/bootstrap/css/bootstrap.min.css">
+<link rel="stylesheet" href="/bootstrap/css/font/bootstrap-icons.min.css">
+{%css%}
+<script src="/assets/theme.js"></script>
+</head>
+<body>
+{%app_entry%}
+<footer>{%config%}{%scripts%}{%renderer%}</footer>
+</body>
+</html>
+"""
+
+
+def shell(services: Services) -> html.Div:
+    """Return the page's frame as it is when a browser opens it."""
+    return html.Div(
+        className="shell",
+        children=[
+            dcc.Location(id=Shell.LOCATION, refresh="callback-nav"),
+            dcc.Store(id=Shell.REVISION),
+            dcc.Store(id=Shell.STATUS),
+            *toast.stores(),
+            *history.stores(),
+            topbar.layout(services),
+            html.Div(id=Shell.BANNER, className="banner", role="alert", hidden=True),
+            html.Main(
+                className="areas",
+                children=[
+                    html.Section(plot_panel.layout(services), className="plots", **{"aria-label": "Plots"}),
+                    html.Div(
+                        className="divider",
+                        role="separator",
+                        tabIndex=0,
+                        **{"aria-label": "Width of the plots: arrow keys, Home, End", "aria-orientation": "vertical"},
+                    ),
+                    html.Section(
+                        className="panel",
+                        **{"aria-label": "Data and Analysis Panel"},
+                        children=[
+                            html.Nav(
+                                [
+                                    dbc.NavLink(
+                                        name, href=path, active=active, id=f"shell-tab-{path.strip('/') or 'data'}"
+                                    )
+                                    for name, path, active in TABS
+                                ],
+                                id=Shell.TABS,
+                                className="tabs",
+                            ),
+                            html.Div(page_container, className="page"),
+                        ],
+                    ),
+                ],
+            ),
+            html.Div(id=Shell.TOASTS, className="toasts", **{"aria-live": "polite"}),
+        ],
+    )

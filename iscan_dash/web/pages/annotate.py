@@ -1,0 +1,50 @@
+"""The Cell Annotation page: New Annotation and Existing Annotations."""
+
+from typing import Any
+
+import dash_bootstrap_components as dbc
+from dash import Dash, html, register_page
+
+from iscan_dash.web.ids import Annotate
+from iscan_dash.web.pages import existing_annotations, new_annotation
+from iscan_dash.web.services import Services
+
+VIEWS = {"": "New Annotation", "existing": "Existing Annotations"}
+"""The tabs of the page by the last part of their address."""
+
+
+def layout(services: Services, view: str = "", open_annotation: str | None = None) -> html.Div:
+    """Return the page with one of its tabs open.
+
+    Parameters
+    ----------
+    services
+        The services of the application.
+    view
+        A key of `VIEWS`.
+    open_annotation
+        The annotation whose row is expanded.
+    """
+    tabs = [
+        dbc.NavLink(name, href=f"/annotate/{key}".rstrip("/"), active="exact", id=f"annotate-tab-{key or 'new'}")
+        for key, name in VIEWS.items()
+    ]
+    body = existing_annotations.layout(open_annotation) if view == "existing" else new_annotation.layout(services)
+    return html.Div(
+        [html.Nav(tabs, id=Annotate.TABS, className="subtabs"), html.Div(body, id=Annotate.BODY)], className="annotate"
+    )
+
+
+def register(app: Dash, services: Services) -> None:
+    """Add the page and the callbacks of its tabs."""
+
+    def new(**_: Any) -> html.Div:
+        return layout(services)
+
+    def existing(open: str | None = None, **_: Any) -> html.Div:
+        return layout(services, "existing", open)
+
+    register_page("annotate", path="/annotate", title=app.title, name="Cell Annotation", layout=new)
+    register_page("existing", path="/annotate/existing", title=app.title, name="Existing", layout=existing)
+    new_annotation.register(app, services)
+    existing_annotations.register(app, services)

@@ -1,0 +1,243 @@
+"""What a plot of cells shows: the specification that the page's script draws, and the arrays behind it."""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import numpy as np
+
+from iscan_dash.core.study import CategoryColumn
+from iscan_dash.core.study.matrices import KIND_TEXT
+from iscan_dash.core.study.study import QC_AXES
+from iscan_dash.figures.cells import (
+    CellColours,
+    colour_by_category,
+    colour_by_nothing,
+    colour_by_number,
+    range_text,
+)
+from iscan_dash.services.workspace import Source, Workspace
+
+RECENT = 12
+"""Colourings kept, a byte a cell each."""
+
+
+@dataclass(frozen=True)
+class ColourBy:
+    """What cells are coloured by.
+
+    Parameters
+    ----------
+    kind
+        ``"metadata"``, ``"cluster"``, ``"annotation"``, ``"gene"`` or ``""`` for nothing.
+    key
+        The column's or gene's name, or the annotation's id.
+    """
+
+    kind: str
+    key: str
+
+    @classmethod
+    def parse(cls, text: str | None) -> "ColourBy":
+        """Read ``"kind:key"``; an unknown kind colours by nothing.
+
+        Examples
+        --------
+        >>> ColourBy.parse("gene:HLA-DRA")
+        ColourBy(kind='gene', key='HLA-DRA')
+        """
+        kind, _, key = (text or "").partition(":")
+        return cls(kind, key) if kind in {"metadata", "cluster", "annotation", "gene"} and key else cls("", "")
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.key}" if self.kind else ""
+
+
+class Plots:
+    """Makes the arrays and specifications of the plots of a workspace, and keeps the recent ones.
+
+    Parameters
+    ----------
+    workspace
+        The open study and its annotations.
+    prefix
+        Where the server's routes begin.
+    """
+
+    def __init__(self, workspace: Workspace, prefix: str = "/") -> None:
+        self._workspace = workspace
+        self._api = f"{prefix}api/v1"
+        self._recent: OrderedDict[Any, CellColours] = OrderedDict()
+        self._lock = threading.Lock()
+        stamps = [(str(dataset.path), dataset.stamp) for dataset in workspace.study.datasets]
+        self.study_tag = hashlib.blake2b(repr(stamps).encode(), digest_size=6).hexdigest()
+
+    # -- arrays --------------------------------------------------------------------------------------------------
+
+    def positions(self, embedding: str) -> bytes:
+        """Return the x values of all cells, then the y values: float32, little-endian."""
+        return self._workspace.study.embedding(embedding).astype("<f4", copy=False).tobytes()
+
+    def colours(self, by: ColourBy) -> CellColours:
+        """Return how to paint the cells.
+
+        Raises
+        ------
+        UnknownColumn
+            There is no such column, gene or annotation.
+        """
+        key = (by, self.version(by))
+        with self._lock:
+            if key in self._recent:
+                self._recent.move_to_end(key)
+                return self._recent[key]
+        colours = self._make(by)
+        with self._lock:
+            self._recent[key] = colours
+            if len(self._recent) > RECENT:
+                self._recent.popitem(last=False)
+        return colours
+
+    def version(self, by: ColourBy) -> str:
+        """Return what changes whenever the colours of the cells may."""
+        if by.kind == "annotation":
+            return f"{self.study_tag}-{by.key}-{self._workspace.annotation(by.key).version}"
+        info = self._workspace.study.columns.get(by.key)
+        return f"{self.study_tag}-{info.treat_as if info and by.kind != 'gene' else ''}"
+
+    def _make(self, by: ColourBy) -> CellColours:
+        study = self._workspace.study
+        if by.kind == "gene":
+            kinds = {
+                study.matrix_kind(dataset, key).kind
+                for dataset, key in zip(study.datasets, study.shown_matrices, strict=True)
+                if key
+            }
+            unit = ", ".join(KIND_TEXT[kind].split(",")[0] for kind in sorted(kinds))
+            return colour_by_number(study.gene(by.key), is_expression=True, unit=unit)
+        if by.kind == "annotation":
+            source = Source(by.kind, by.key)
+            return colour_by_category(self._workspace.category(source), self._workspace.colours(source))
+        if not by.kind:
+            return colour_by_nothing(study.n_cells)
+        column = study.column(by.key)
+        if isinstance(column, CategoryColumn):
+            return colour_by_category(column, self._workspace.colours(Source(by.kind, by.key)))
+        return colour_by_number(column, is_expression=False)
+
+    # -- specification -------------------------------------------------------------------------------------------
+
+    def bounds(self, embedding: str) -> tuple[float, float, float, float]:
+        """Return the smallest and largest x and y of the cells that have a position."""
+        xy = self._workspace.study.embedding(embedding)
+        placed = xy[:, np.isfinite(xy[0])]
+        if not placed.shape[1]:
+            return 0.0, 1.0, 0.0, 1.0
+        left, bottom = (float(value) for value in placed.min(axis=1))
+        right, top = (float(value) for value in placed.max(axis=1))
+        return left, right if right > left else left + 1, bottom, top if top > bottom else bottom + 1
+
+    def unplaced(self, embedding: str) -> int:
+        """Count the cells that have no position."""
+        return int(np.isnan(self._workspace.study.embedding(embedding)[0]).sum())
+
+    def default_colour(self) -> ColourBy:
+        """Return what to colour by at first: clusters, else any category, else nothing."""
+        order = ("cluster", "metadata", "sample")
+        columns = [info for info in self._workspace.study.columns.values() if info.treat_as == "category"]
+        # Columns that all files have come first: half a study in grey tells little.
+        for info in sorted(columns, key=lambda info: (-info.n_files, order.index(info.role))):
+            return ColourBy("cluster" if info.role == "cluster" else "metadata", info.name)
+        return ColourBy("", "")
+
+    def spec(
+        self,
+        embedding: str,
+        by: ColourBy,
+        *,
+        label_centroids: bool,
+        point_size: float | None = None,
+        opacity: float = 1.0,
+    ) -> dict[str, Any]:
+        """Return what the page's script needs to draw a plot.
+
+        Parameters
+        ----------
+        embedding
+            Name of the embedding.
+        by
+            What to colour by.
+        label_centroids
+            Write each label at the middle of its cells.
+        point_size
+            Radius of a dot in CSS pixels; chosen by the number of cells when None.
+        opacity
+            0 to 1.
+        """
+        study, colours = self._workspace.study, self.colours(by)
+        query = urlencode({"by": str(by), "v": self.version(by)})
+        spec: dict[str, Any] = {
+            "cells": study.n_cells,
+            "xy": f"{self._api}/positions?{urlencode({'embedding': embedding, 'v': self.study_tag})}",
+            "codes": f"{self._api}/codes?{query}" if colours.codes is not None else None,
+            "hover": f"{self._api}/cells/{{row}}?{urlencode({'by': str(by)})}",
+            "ink": list(colours.ink),
+            "scale": colours.scale,
+            "missing": colours.missing,
+            "n_missing": colours.n_missing,
+            "title": colours.title,
+            "unit": colours.unit,
+            "legend": [vars(row) for row in colours.legend],
+            "bounds": self.bounds(embedding),
+            "axes": axis_titles(embedding),
+            "label_centroids": label_centroids and bool(by.kind) and colours.scale == "categorical",
+            "point_size": point_size,
+            "opacity": opacity,
+        }
+        if colours.range:
+            spec |= {"range": list(colours.range), "ticks": list(range_text(colours))}
+        return spec
+
+    def cell(self, row: int, by: ColourBy) -> dict[str, Any]:
+        """Describe one cell, for the plot's hover.
+
+        Raises
+        ------
+        IndexError
+            There is no such cell.
+        """
+        study = self._workspace.study
+        if not 0 <= row < study.n_cells:
+            raise IndexError(f"there is no cell {row}")
+        samples = study.samples
+        fields = []
+        if by.kind and by.kind != "gene":
+            column = (
+                self._workspace.category(Source(by.kind, by.key)) if by.kind == "annotation" else study.column(by.key)
+            )
+            if isinstance(column, CategoryColumn):
+                fields.append([column.name, (*column.labels, "missing")[column.codes[row]]])
+            else:
+                fields.append([column.name, f"{column.values[row]:.4g}"])
+        return {
+            "id": study.cell_ids[row].decode("utf-8", "replace"),
+            "sample": samples.labels[samples.codes[row]],
+            "fields": fields,
+        }
+
+
+def axis_titles(embedding: str) -> dict[str, Any]:
+    """Return the titles of an embedding's axes, and whether the axes mean something.
+
+    Examples
+    --------
+    >>> axis_titles("X_umap")
+    {'x': 'umap 1', 'y': 'umap 2', 'visible': False}
+    """
+    if embedding == QC_AXES:
+        return {"x": "counts per cell", "y": "genes per cell", "visible": True}
+    name = embedding.removeprefix("X_")
+    return {"x": f"{name} 1", "y": f"{name} 2", "visible": False}

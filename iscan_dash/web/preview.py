@@ -1,0 +1,91 @@
+"""The live preview of an annotation that is being made: numbers, warnings and rows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from iscan_dash.core.annotations.combine import Combined
+from iscan_dash.core.annotations.names import check_name, label_notices
+from iscan_dash.core.study import CategoryColumn
+from iscan_dash.core.study.table import CellTable, IdColumn, TableColumn
+from iscan_dash.errors import IscanError, NameRefused
+from iscan_dash.services.workspace import Workspace
+from iscan_dash.web.forms import CopyForm
+
+LABEL = "label"
+"""Column id of the label that is previewed."""
+
+
+class Previews:
+    """Previews of a workspace; the last table is kept for the pages of its grid.
+
+    Parameters
+    ----------
+    workspace
+        The open study and its annotations.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._last: tuple[Combined, CellTable] | None = None
+
+    def summary(self, form: CopyForm) -> dict[str, Any]:
+        """Return what the form shows beside the grid: counts, warnings, and what is wrong.
+
+        Returns
+        -------
+        dict
+            ``labels``, ``cells``, ``by_default`` (numbers), ``counts`` (label, cells), ``warnings`` (code, sentence),
+            ``name_error`` and ``default_error`` ((code, sentence) or None), ``error`` (sentence or None).
+        """
+        found: dict[str, Any] = {
+            "labels": 0,
+            "cells": self._workspace.study.n_cells,
+            "by_default": 0,
+            "counts": [],
+            "warnings": [],
+            "name_error": self._name_error(form.name),
+            "default_error": None,
+            "error": None,
+        }
+        try:
+            combined = self._workspace.preview(form.sources, form.recipe)
+        except NameRefused as refused:
+            where = "error" if refused.code == "E07" and form.sources else "default_error"
+            found[where] = str(refused) if where == "error" else (refused.code, str(refused))
+            return found
+        except IscanError as error:
+            return found | {"error": str(error)}
+        counts = combined.counts()
+        notices = [("", notice) for notice in label_notices(form.default, combined.labels[0])]
+        return found | {
+            "labels": len(counts),
+            "by_default": combined.n_default,
+            "counts": counts,
+            "warnings": [*combined.warnings, *notices],
+        }
+
+    def rows(
+        self, form: CopyForm, start: int, end: int, contains: Mapping[str, str], sort: Sequence[tuple[str, bool]]
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Return a page of the preview grid and the number of rows; see `CellTable.page`."""
+        combined = self._workspace.preview(form.sources, form.recipe)
+        return self._table(combined).page(start, end, contains, sort)
+
+    def _table(self, combined: Combined) -> CellTable:
+        last = self._last
+        if last is None or last[0] is not combined:
+            study = self._workspace.study
+            columns: dict[str, TableColumn] = {
+                "sample": study.samples,
+                "id": IdColumn("Cell ID", study.cell_ids),
+                LABEL: CategoryColumn("label", combined.codes, combined.labels),
+            }
+            last = self._last = (combined, CellTable(study.n_cells, columns))
+        return last[1]
+
+    def _name_error(self, name: str) -> tuple[str, str] | None:
+        try:
+            check_name(name, self._workspace.taken_names())
+        except NameRefused as refused:
+            return refused.code, str(refused)
+        return None

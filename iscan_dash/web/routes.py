@@ -1,0 +1,113 @@
+"""Routes beside Dash's own: arrays in binary, pages of grids, the state of the server."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import flask
+import flask_bootstrap
+import orjson
+from pydantic import BaseModel, Field, ValidationError
+
+from iscan_dash.errors import IscanError
+from iscan_dash.web.forms import CopyForm
+from iscan_dash.web.plots import ColourBy
+from iscan_dash.web.services import Services
+
+BOOTSTRAP = Path(flask_bootstrap.__file__).parent / "static" / "bootstrap5"
+
+MOST_ROWS = 1000
+"""Rows of a grid that one request may ask for."""
+
+
+class RowsRequest(BaseModel):
+    """A page of the preview grid."""
+
+    form: CopyForm
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+    contains: dict[str, str] = Field(default_factory=dict, max_length=16)
+    sort: list[tuple[str, bool]] = Field(default_factory=list, max_length=16)
+
+
+def register(server: flask.Flask, services: Services) -> None:
+    """Add the routes to the server."""
+    workspace, plots, previews = services.workspace, services.plots, services.previews
+    routes = flask.Blueprint("iscan", __name__)
+
+    @routes.errorhandler(IscanError)
+    def explain(error: IscanError) -> flask.Response:
+        return _json({"error": str(error)}, 400)
+
+    @routes.errorhandler(ValidationError)
+    def refuse(error: ValidationError) -> flask.Response:
+        return _json({"error": f"The request is not understood: {error.errors()[0]['msg']}."}, 400)
+
+    @routes.get("/api/v1/positions")
+    def positions() -> flask.Response:
+        embedding = flask.request.args.get("embedding", "")
+        return _array(f"{plots.study_tag}-{embedding}", lambda: plots.positions(embedding))
+
+    @routes.get("/api/v1/codes")
+    def codes() -> flask.Response:
+        by = ColourBy.parse(flask.request.args.get("by"))
+
+        def make() -> bytes:
+            painted = plots.colours(by).codes
+            return b"" if painted is None else painted.tobytes()
+
+        return _array(f"{plots.version(by)}-{by}", make)
+
+    @routes.get("/api/v1/cells/<int:row>")
+    def cell(row: int) -> flask.Response:
+        try:
+            return _json(plots.cell(row, ColourBy.parse(flask.request.args.get("by"))))
+        except IndexError as error:
+            return _json({"error": str(error)}, 404)
+
+    @routes.post("/api/v1/preview/rows")
+    def preview_rows() -> flask.Response:
+        asked = RowsRequest.model_validate_json(flask.request.get_data())
+        end = min(asked.end, asked.start + MOST_ROWS)
+        rows, total = previews.rows(asked.form, asked.start, end, asked.contains, asked.sort)
+        return _json({"rows": rows, "total": total})
+
+    @routes.get("/api/v1/status")
+    def status() -> flask.Response:
+        save = workspace.save_status
+        return _json(
+            {
+                "revision": workspace.revision,
+                "save": save.state,
+                "reason": save.reason,
+                "draft": save.path,
+                "saved_at": save.saved_at,
+                "changed_files": workspace.changed_files(),
+            }
+        )
+
+    @routes.get("/bootstrap/<path:name>")
+    def bootstrap(name: str) -> flask.Response:
+        return flask.send_from_directory(BOOTSTRAP, name, max_age=86_400)
+
+    server.register_blueprint(routes)
+
+
+def _json(value: Any, status: int = 200) -> flask.Response:
+    return flask.Response(
+        orjson.dumps(value), status, mimetype="application/json", headers={"Cache-Control": "no-store"}
+    )
+
+
+def _array(tag: str, make: Callable[[], bytes]) -> flask.Response:
+    """Answer with an array, or with "not modified" without making it."""
+    response = flask.Response(mimetype="application/octet-stream")
+    etag = tag.encode("ascii", "backslashreplace").decode().replace('"', "'")
+    response.set_etag(etag)
+    response.cache_control.private = True
+    response.cache_control.no_cache = True
+    if etag in flask.request.if_none_match:
+        response.status_code = 304
+        return response
+    response.set_data(make())
+    return response
