@@ -212,11 +212,12 @@
   // -- local times ---------------------------------------------------------------------------------------------
 
   const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "medium" });
+  const briefClock = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "short" });
 
   function localTimes(root) {
     for (const element of root.querySelectorAll("time.local-time:not([data-local])")) {
       element.dataset.local = "yes";
-      element.textContent = clock.format(new Date(element.dateTime));
+      element.textContent = (element.classList.contains("brief") ? briefClock : clock).format(new Date(element.dateTime));
     }
   }
 

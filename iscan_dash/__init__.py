@@ -1,5 +1,3 @@
 """iscan-dash: give every cell of a single-cell study a trustworthy label."""
 
-from importlib.metadata import version
-
-__version__ = version("iscan-dash")
+__version__ = "0.1.0"

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -102,18 +103,20 @@ def _plain_errors() -> Iterator[None]:
 
 
 def _serve(settings: Settings) -> None:
-    from waitress.server import create_server
+    import waitress.server
 
     from iscan_dash.web.app import create_app
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     app = create_app(settings)
     try:
-        server = create_server(app.server, host=settings.host, port=settings.port, threads=8)
+        listening = socket.create_server((settings.host, settings.port))
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
         raise IscanError(f"Cannot listen on {where}: {error.strerror}. Choose another --port.") from error
-    click.echo(f"iscan-dash is ready: http://{settings.host}:{server.effective_port}/  (Ctrl+C stops it)")
+    server = waitress.server.create_server(app.server, sockets=[listening], threads=8)
+    port = listening.getsockname()[1]
+    click.echo(f"iscan-dash is ready: http://{settings.host}:{port}/  (Ctrl+C stops it)")
     try:
         server.run()
     finally:

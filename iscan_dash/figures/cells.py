@@ -63,6 +63,8 @@ class CellColours:
         ``"categorical"`` or ``"sequential"``.
     missing
         The code of cells without a value, None when there is none.
+    zero
+        Colour of exactly zero on a scale that tells it apart, else None.
     legend
         Rows of a categorical legend, in order.
     range
@@ -78,6 +80,7 @@ class CellColours:
     ink: tuple[str, ...]
     scale: str = "categorical"
     missing: int | None = None
+    zero: str | None = None
     legend: tuple[LegendRow, ...] = field(default=())
     range: tuple[float, float] | None = None
     n_missing: int = 0
@@ -165,8 +168,19 @@ def colour_by_number(
     if is_expression:
         codes[values == 0] = ZERO_CODE
     n_missing = int(len(values) - len(finite))
-    ink = (palette.MISSING, palette.ZERO, *colour_scale(scale, STEPS))
-    return CellColours(column.name, codes, ink, "sequential", MISSING_CODE, (), (low, high), n_missing, unit)
+    steps_ink = colour_scale(scale, STEPS)
+    zero = palette.ZERO if is_expression else None
+    return CellColours(
+        column.name,
+        codes,
+        (palette.MISSING, zero or steps_ink[0], *steps_ink),
+        "sequential",
+        missing=MISSING_CODE,
+        zero=zero,
+        range=(low, high),
+        n_missing=n_missing,
+        unit=unit,
+    )
 
 
 def _clip_range(finite: np.ndarray, is_expression: bool) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from iscan_dash.core.annotations.annotation import DEFAULT, absent
 from iscan_dash.core.annotations.combine import Combined, CombineRecipe, combine_columns
 from iscan_dash.core.annotations.names import check_label, check_name, free_name
 from iscan_dash.core.study import CategoryColumn, Choices, Study
+from iscan_dash.core.study.health import Finding, check_study
 from iscan_dash.errors import EditConflict, NothingToUndo, StorageError, UnknownColumn
 from iscan_dash.services.drafts import (
     Autosaver,
@@ -95,6 +96,7 @@ class Workspace:
         self._opened = False
         self._states: dict[str, Annotation] = {}
         self._events: list[Event] = []
+        self._findings: tuple[str, list[Finding]] | None = None
         self._previews: OrderedDict[Any, Combined] = OrderedDict()
 
     # -- opening -------------------------------------------------------------------------------------------------
@@ -159,6 +161,13 @@ class Workspace:
         """How the draft stands."""
         self.open()
         return self._autosaver.status
+
+    def findings(self) -> list[Finding]:
+        """Return what the health check finds, as the study is seen now."""
+        key = repr(self._study.choices)
+        if self._findings is None or self._findings[0] != key:
+            self._findings = (key, check_study(self._study, self.max_items))
+        return self._findings[1]
 
     def changed_files(self) -> list[str]:
         """Return the names of the study's files that were changed, replaced or removed since they were opened."""

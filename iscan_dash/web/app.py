@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import flask
+import pandas  # noqa: F401 - Plotly's JSON takes up a half-imported pandas when another thread imports it meanwhile
 from dash import Dash
 
 from iscan_dash.core.study import open_study

@@ -187,6 +187,7 @@ class Plots:
             "ink": list(colours.ink),
             "scale": colours.scale,
             "missing": colours.missing,
+            "zero": colours.zero,
             "n_missing": colours.n_missing,
             "title": colours.title,
             "unit": colours.unit,

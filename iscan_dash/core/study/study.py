@@ -18,7 +18,7 @@ from iscan_dash.core.study.columns import (
     NumberColumn,
     concatenate,
 )
-from iscan_dash.core.study.dataset import Dataset, open_dataset
+from iscan_dash.core.study.dataset import CHUNK, Dataset, open_dataset
 from iscan_dash.core.study.fingerprint import content_fingerprint
 from iscan_dash.core.study.matrices import Evidence, MatrixKind, detect_kind
 from iscan_dash.errors import DataError, UnknownColumn
@@ -195,8 +195,11 @@ class Study:
         """Hash of the ordered cells: the same for the same cells, wherever the files are."""
 
         def compute() -> str:
-            ids = self.cell_ids
-            files = [(int(end - start), [ids[start:end].tolist()]) for start, end in pairwise(self.offsets)]
+            ids, ends = self.cell_ids, self.offsets.tolist()
+            files = [
+                (end - start, (ids[row : min(row + CHUNK, end)].tolist() for row in range(start, end, CHUNK)))
+                for start, end in pairwise(ends)
+            ]
             return content_fingerprint(files)
 
         return self._shared.get("fingerprint", compute)

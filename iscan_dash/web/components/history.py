@@ -36,10 +36,12 @@ def stores() -> list[Any]:
     ]
 
 
-def local_time(moment: str) -> html.Time:
+def local_time(moment: str, *, brief: bool = False) -> html.Time:
     """Return a time that the page writes in the reader's time zone, with UTC as its tooltip."""
     plain = moment[:19].replace("T", " ")
-    return html.Time(plain, dateTime=moment, title=f"{plain} UTC", className="local-time numbers")
+    return html.Time(
+        plain, dateTime=moment, title=f"{plain} UTC", className=f"local-time numbers{' brief' if brief else ''}"
+    )
 
 
 def entries(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:

@@ -10,7 +10,7 @@ from dash import ALL, Dash, Input, Output, State, dcc, html, no_update, register
 from iscan_dash.core.study import CategoryColumn, ColumnInfo, Study
 from iscan_dash.core.study.columns import number_text
 from iscan_dash.core.study.genes import inspect_genes
-from iscan_dash.core.study.health import Finding, Severity, check_study
+from iscan_dash.core.study.health import Finding, Severity
 from iscan_dash.core.study.matrices import MatrixKind
 from iscan_dash.core.study.study import QC_AXES
 from iscan_dash.web.components import toast
@@ -283,8 +283,7 @@ def register(app: Dash, services: Services) -> None:
     )
     def show(_: int | None) -> tuple[list[dict[str, Any]], list[Any], list[Any]]:
         study = services.workspace.study
-        findings = check_study(study, services.workspace.max_items)
-        return column_rows(study), finding_list(findings), inventory(study)
+        return column_rows(study), finding_list(services.workspace.findings()), inventory(study)
 
     @app.callback(
         Output(Data.FILES, "children"),

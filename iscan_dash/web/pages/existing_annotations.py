@@ -82,8 +82,8 @@ def _row(state: Annotation, history: list[dict[str, Any]], is_open: bool) -> htm
             html.Td(f"{len(header.labels):,}", className="number"),
             html.Td(f"{state.n_set:,}", className="number"),
             html.Td(html.Bdi(header.owner)),
-            html.Td(local_time(header.created)),
-            html.Td(local_time(state.modified)),
+            html.Td(local_time(header.created, brief=True)),
+            html.Td(local_time(state.modified, brief=True)),
             html.Td(str(state.version), className="number"),
             html.Td(
                 [
@@ -129,12 +129,10 @@ def _details(state: Annotation) -> html.Div:
     )
 
 
-def _input(name: str, control_id: dict[str, str], value: str, **more: Any) -> html.Div:
+def _input(name: str, control_id: dict[str, str], value: str, **more: Any) -> html.Label:
     # Enter or leaving the field ends the edit.
-    field = dbc.Input(
-        id=control_id, value=value, debounce=True, size="sm", autoComplete="off", **more, **{"aria-label": name}
-    )
-    return html.Div([html.Label(name), field], className="field")
+    field = dbc.Input(id=control_id, value=value, debounce=True, size="sm", autoComplete="off", **more)
+    return html.Label([name, field], className="field")
 
 
 def _labels(state: Annotation) -> html.Div:
@@ -143,13 +141,17 @@ def _labels(state: Annotation) -> html.Div:
         html.Tr(
             [
                 html.Td(
-                    dbc.Input(
-                        type="color",
-                        id=label_control("colour", state.id, label.id),
-                        value=label.colour,
-                        debounce=True,
-                        className="colour-input",
-                        **{"aria-label": f"Colour of {label.text}"},
+                    html.Label(
+                        [
+                            html.Span(f"Colour of {label.text}", className="visually-hidden"),
+                            dbc.Input(
+                                type="color",
+                                id=label_control("colour", state.id, label.id),
+                                value=label.colour,
+                                debounce=True,
+                                className="colour-input",
+                            ),
+                        ]
                     )
                 ),
                 html.Td(

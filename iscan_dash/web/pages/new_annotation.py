@@ -76,16 +76,21 @@ def _form(services: Services) -> list[Any]:
                 _field(
                     "Name",
                     dbc.Input(id=New.NAME, debounce=TYPING, autoComplete="off", size="sm", **kept),
-                    html.Div(id=New.NAME_ERROR, className="field-error", role="alert"),
                 ),
                 _field(
                     "Default Value",
                     dbc.Input(
                         id=New.DEFAULT, value="Unassigned", debounce=TYPING, autoComplete="off", size="sm", **kept
                     ),
-                    html.Div(id=New.DEFAULT_ERROR, className="field-error", role="alert"),
                 ),
             ],
+        ),
+        html.Div(
+            [
+                html.Span(id=New.NAME_ERROR, className="field-error", role="alert"),
+                html.Span(id=New.DEFAULT_ERROR, className="field-error", role="alert"),
+            ],
+            className="field-errors",
         ),
         html.Div(
             dbc.Checkbox(id=New.COPY, label="Copy Default Value From Existing Categories", value=False, **kept),
@@ -104,40 +109,30 @@ def _form(services: Services) -> list[Any]:
                     ],
                 ),
                 html.Div(
-                    id=New.JOINING,
                     className="joining",
-                    hidden=True,
                     children=[
-                        _field(
-                            "Delimiter",
-                            dbc.Input(
-                                id=New.DELIMITER,
-                                value="_",
-                                maxLength=DELIMITER_LENGTH,
-                                debounce=TYPING,
-                                autoComplete="off",
-                                size="sm",
-                                **kept,
-                            ),
-                        ),
-                    ],
-                ),
-                html.Div(
-                    id=New.MISSING_BOX,
-                    children=[
-                        html.Label("Missing parts"),
-                        dbc.RadioItems(
-                            id=New.MISSING,
-                            inline=True,
-                            value=str(MissingParts.DEFAULT_PART),
-                            options=[{"value": str(rule), "label": name} for rule, name in MISSING_NAMES.items()],
-                            **kept,
-                        ),
+                        html.Div(_delimiter(kept), id=New.JOINING, hidden=True),
+                        html.Div(_missing_parts(kept), id=New.MISSING_BOX),
                     ],
                 ),
             ],
         ),
         html.Div(id=New.WARNINGS, className="warnings", role="status"),
+    ]
+
+
+def _delimiter(kept: dict[str, Any]) -> html.Div:
+    field = dbc.Input(
+        id=New.DELIMITER, value="_", maxLength=DELIMITER_LENGTH, debounce=TYPING, autoComplete="off", size="sm", **kept
+    )
+    return _field("Delimiter", field)
+
+
+def _missing_parts(kept: dict[str, Any]) -> list[Any]:
+    options = [{"value": str(rule), "label": name} for rule, name in MISSING_NAMES.items()]
+    return [
+        html.Label("Missing parts"),
+        dbc.RadioItems(id=New.MISSING, inline=True, value=str(MissingParts.DEFAULT_PART), options=options, **kept),
     ]
 
 
@@ -365,9 +360,13 @@ def register(app: Dash, services: Services) -> None:
         stay = (no_update,) * 7
         if not clicks or not values:
             return (no_update, no_update, *stay)
-        revision, said = toast.attempt(lambda: create(services, values))
-        if revision is no_update:
-            return (no_update, said, *stay)
+        try:
+            revision, said = create(services, values)
+        except NameRefused:
+            # The form says what is wrong in its place.
+            return (no_update, no_update, *stay)
+        except IscanError as error:
+            return (no_update, toast.message("danger", str(error)), *stay)
         return (revision, said, "", [], [], [], False, "Unassigned", False)
 
     @app.callback(
