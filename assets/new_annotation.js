@@ -5,6 +5,7 @@
   const GRID = "new-grid";
   let form = null;
   let seq = 0;
+  let refused = null; // number of the newest form when it cannot be shown
   let markKnown;
   const formKnown = new Promise((resolve) => (markKnown = resolve));
 
@@ -33,6 +34,7 @@
     const none = window.dash_clientside.no_update;
     // Answers may overtake each other; only the one to the newest state counts.
     if (!found || !sent || found.seq !== sent.seq || found.seq !== form.seq) return [none, none, none, none];
+    refused = found.error || found.default_error ? found.seq : null;
     refreshGrid();
     const problem = (error) => (error && (touched || !["E01"].includes(error[0])) ? error[1] : "");
     const warnings = (found.warnings || []).map(([code, text]) => (code ? `${code} ${text}` : text));
@@ -48,6 +50,7 @@
   async function rows(request) {
     if (!request) return window.dash_clientside.no_update;
     await formKnown;
+    if (form.seq === refused || !form.default.trim()) return { rowData: [], rowCount: 0 };
     const filters = Object.entries(request.filterModel || {});
     const asked = {
       form,
@@ -79,5 +82,16 @@
   functions.annotationHeader = () => (form && form.name.trim()) || "Annotation";
   functions.rowNumber = (row) => (row == null ? "" : number(row + 1));
 
-  iscan.newAnnotation = { readForm, showPreview, rows, touched: (_blur, clicks, name) => Boolean(clicks) || !name };
+  /** Tell whether a missing name may be complained of; a refused Create puts the focus where something is wrong. */
+  function touched(_blur, clicks, name) {
+    const { triggered } = window.dash_clientside.callback_context;
+    if (triggered.some((cause) => cause.prop_id === "new-create.n_clicks")) {
+      const isWrong = (field) => document.getElementById(`${field}-error`).textContent !== "";
+      if (!(name || "").trim() || isWrong("new-name")) document.getElementById("new-name").focus();
+      else if (isWrong("new-default")) document.getElementById("new-default").focus();
+    }
+    return Boolean(clicks) || !name;
+  }
+
+  iscan.newAnnotation = { readForm, showPreview, rows, touched };
 })();

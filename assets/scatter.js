@@ -226,7 +226,7 @@
     const text = JSON.stringify([...x, ...y]);
     const before = plot.frame.dataset.view;
     plot.frame.dataset.view = text;
-    if (before === undefined || before === text) return; // where a plot starts is no news to the store
+    if (before === text || (before === undefined && same(plot.view, plot.home))) return; // where a plot starts is no news to the store
     clearTimeout(plot.viewTimer);
     plot.viewTimer = setTimeout(() => {
       try {

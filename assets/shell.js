@@ -95,11 +95,25 @@
     return { embedding, by: annotation ? `annotation:${annotation}` : by, ranges: (window_ || "").split(",").map(Number) };
   }
 
+  /** Choose in a dropdown what a link names, and tell whether it is offered. */
+  function chooseOffered(id, value) {
+    const { options } = window.dash_component_api.getLayout(id).props;
+    const isOffered = options.some((option) => option.value === value);
+    if (isOffered) setProps(id, { value });
+    return isOffered;
+  }
+
   function followLink() {
     const { embedding, by, ranges } = readLink();
-    if (embedding) setProps("plot-embedding", { value: embedding });
-    if (by && by.startsWith("gene:")) setProps("plot-gene", { value: by.slice(5) });
-    else if (by) setProps("plot-colour", { value: by });
+    const isKnown = [!embedding || chooseOffered("plot-embedding", embedding)];
+    const gene = by && by.startsWith("gene:") ? by.slice(5) : null;
+    // Genes are offered only when searched for; Dash drops a value that is not among the options.
+    if (gene) setProps("plot-gene", { options: [{ label: gene, value: gene }], value: gene });
+    else if (by) isKnown.push(chooseOffered("plot-colour", by));
+    if (isKnown.includes(false)) {
+      const text = "The link names something that this study does not have (any more); the usual plot is shown instead.";
+      iscan.toast.show({ id: "link", kind: "warning", text, actions: [], seconds: null });
+    }
     if (ranges.length === 4 && ranges.every(Number.isFinite)) {
       const frame = byId(`${PLOT}-frame`);
       frame.addEventListener("iscan:painted", () => iscan.scatter.view(PLOT, ranges.slice(0, 2), ranges.slice(2)), { once: true });
@@ -161,7 +175,11 @@
   const isTyping = (element) => element.closest("input, textarea, select, [contenteditable], [role=combobox], [role=listbox]");
 
   const KEYS = {
-    "/": () => byId("plot-gene").click(),
+    "/": () => {
+      byId("plot-gene").click();
+      // Dash puts the focus into a list's search only when the list has options, and this one waits for a word.
+      requestAnimationFrame(() => document.querySelector(".dash-dropdown-search")?.focus());
+    },
     h: () => byId("plot-pan").click(),
     z: () => byId("plot-zoom").click(),
     0: () => byId("plot-reset").click(),

@@ -161,7 +161,7 @@ def colour_by_number(
     present = np.isfinite(values)
     finite = values[present]
     low, high = _clip_range(finite, is_expression)
-    steps = (np.clip(values, low, high) - low) * ((STEPS - 1) / (high - low))
+    steps = (np.clip(values, low, high) - low) / (high - low) * (STEPS - 1)
     codes = np.where(present, np.nan_to_num(steps, posinf=0, neginf=0) + FIRST_STEP + 0.5, MISSING_CODE).astype(
         np.uint8
     )

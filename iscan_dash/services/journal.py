@@ -232,5 +232,7 @@ def _load(text: str | None) -> Header | None:
     return Header.from_json(values)
 
 
-def _read_change(annotation_id: str, before: str | None, after: str | None, delta: bytes) -> Change:
+def _read_change(annotation_id: str, before: str | None, after: str | None, delta: object) -> Change:
+    if not isinstance(delta, bytes):
+        raise TypeError("an event has no cells")
     return Change(annotation_id, _load(before), _load(after), CodesDelta.from_bytes(delta))

@@ -1,11 +1,12 @@
 """Routes beside Dash's own: arrays in binary, pages of grids, the state of the server."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import flask
-import flask_bootstrap
 import orjson
 from pydantic import BaseModel, Field, ValidationError
 
@@ -14,18 +15,22 @@ from iscan_dash.web.forms import CopyForm
 from iscan_dash.web.plots import ColourBy
 from iscan_dash.web.services import Services
 
-BOOTSTRAP = Path(flask_bootstrap.__file__).parent / "static" / "bootstrap5"
+BOOTSTRAP = Path(str(find_spec("flask_bootstrap").origin)).parent / "static" / "bootstrap5"  # type: ignore[union-attr]
+"""Bootstrap and its icons, as the package Bootstrap-Flask ships them (it need not be imported for that)."""
 
 MOST_ROWS = 1000
 """Rows of a grid that one request may ask for."""
+
+MOST_CELLS = 2**53
+"""No study has as many cells; larger numbers have no place in an array."""
 
 
 class RowsRequest(BaseModel):
     """A page of the preview grid."""
 
     form: CopyForm
-    start: int = Field(ge=0)
-    end: int = Field(ge=0)
+    start: int = Field(ge=0, le=MOST_CELLS)
+    end: int = Field(ge=0, le=MOST_CELLS)
     contains: dict[str, str] = Field(default_factory=dict, max_length=16)
     sort: list[tuple[str, bool]] = Field(default_factory=list, max_length=16)
 
@@ -86,6 +91,11 @@ def register(server: flask.Flask, services: Services) -> None:
             }
         )
 
+    @routes.route("/api/<path:name>", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    def unknown(name: str) -> flask.Response:
+        # Otherwise Dash would answer with the page.
+        return _json({"error": f"There is nothing at /api/{name} for {flask.request.method}."}, 404)
+
     @routes.get("/bootstrap/<path:name>")
     def bootstrap(name: str) -> flask.Response:
         return flask.send_from_directory(BOOTSTRAP, name, max_age=86_400)
@@ -102,7 +112,7 @@ def _json(value: Any, status: int = 200) -> flask.Response:
 def _array(tag: str, make: Callable[[], bytes]) -> flask.Response:
     """Answer with an array, or with "not modified" without making it."""
     response = flask.Response(mimetype="application/octet-stream")
-    etag = tag.encode("ascii", "backslashreplace").decode().replace('"', "'")
+    etag = quote(tag)
     response.set_etag(etag)
     response.cache_control.private = True
     response.cache_control.no_cache = True

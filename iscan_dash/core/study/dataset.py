@@ -296,4 +296,6 @@ def _text(value: Any) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    # A KeyError shows its message in quotes.
+    text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
+    return (text.splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,5 +1,6 @@
 """A table of cells that answers a page of rows at a time, filtered and sorted."""
 
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,8 +30,11 @@ class IdColumn:
 
     def contains(self, text: str) -> np.ndarray:
         """Tell which ids contain a text, ignoring case; shape (n_cells,), bool."""
-        lowered = np.char.lower(self.values) if text.isascii() else self.values
-        return np.char.find(lowered, text.lower().encode()) >= 0
+        if text.isascii():
+            return np.char.find(np.char.lower(self.values), text.lower().encode()) >= 0
+        # NumPy knows the case of ASCII only.
+        wanted = text.casefold()
+        return np.array([wanted in value.decode("utf-8", "replace").casefold() for value in self.values.tolist()])
 
 
 TableColumn = CategoryColumn | IdColumn
@@ -58,6 +62,7 @@ class CellTable:
         self.n_cells = n_cells
         self.columns = columns
         self._orders: OrderedDict[Any, np.ndarray | None] = OrderedDict()
+        self._lock = threading.Lock()
 
     def page(
         self,
@@ -101,11 +106,12 @@ class CellTable:
         contains = {key: text for key, text in contains.items() if text and key in self.columns}
         sort = tuple((key, down) for key, down in sort if key in self.columns or key == "i")
         request = (tuple(sorted(contains.items())), sort)
-        if request not in self._orders:
-            self._orders[request] = self._find_order(contains, sort)
-            if len(self._orders) > ORDERS:
-                self._orders.popitem(last=False)
-        return self._orders[request]
+        with self._lock:
+            if request not in self._orders:
+                self._orders[request] = self._find_order(contains, sort)
+                if len(self._orders) > ORDERS:
+                    self._orders.popitem(last=False)
+            return self._orders[request]
 
     def _find_order(self, contains: dict[str, str], sort: tuple[tuple[str, bool], ...]) -> np.ndarray | None:
         if not contains and not sort:

@@ -164,9 +164,9 @@ def colour_options(services: Services) -> list[dict[str, Any]]:
     return [
         {
             "value": f"{kind}:{key}",
-            "label": html.Span(
-                [html.Bdi(name), html.Small(KIND_NAMES[kind], className="option-kind")], className="option"
-            ),
+            # Plain text: Dash loses its way in options made of components when an option is added later. The marks
+            # round the name keep one that is written from right to left from moving the rest.
+            "label": f"\u2068{name}\u2069 \u00b7 {KIND_NAMES[kind]}",
             "search": f"{name} {KIND_NAMES[kind]}",
         }
         for kind, key, name in found

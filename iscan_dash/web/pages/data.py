@@ -83,6 +83,8 @@ def _columns_grid() -> dag.AgGrid:
             "singleClickEdit": False,
             "stopEditingWhenCellsLoseFocus": True,
             "localeText": {"noRowsToShow": "No metadata columns in these files"},
+            # Tab leaves the grid; the arrow keys move within it.
+            "tabToNextCell": {"function": "false"},
             "animateRows": False,
         },
         getRowId="params.data.name",

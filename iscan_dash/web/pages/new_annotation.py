@@ -219,6 +219,8 @@ def _preview() -> list[Any]:
                 "animateRows": False,
                 "suppressMultiSort": False,
                 "localeText": {"noRowsToShow": "No cells match"},
+                # Tab leaves the grid; the arrow keys move within it.
+                "tabToNextCell": {"function": "false"},
             },
             getRowId="params.data.key",
         ),

@@ -1,0 +1,21 @@
+"""Run all benchmarks: what `make bench` calls."""
+
+from __future__ import annotations
+
+import click
+
+from benchmarks import bench_backed, bench_start
+
+
+@click.command()
+@click.option("--rounds", default=5, show_default=True, help="Rounds of each benchmark.")
+@click.option("--peer/--no-peer", default=True, help="Run the peers beside it.")
+@click.pass_context
+def main(context: click.Context, rounds: int, peer: bool) -> None:
+    """Run every benchmark and print its table."""
+    context.invoke(bench_start.main, rounds=rounds, peer=peer)
+    context.invoke(bench_backed.main, rounds=min(rounds, 3), peer=peer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Tables of measurements: medians, ranges, ratios to the peers, and goals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from benchmarks.measure import Start
+from benchmarks.servers import machine
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    Parameters
+    ----------
+    title
+        What was measured, with its unit.
+    value
+        Takes the figure out of one start; None when there is none.
+    digits
+        Decimals shown.
+    """
+
+    title: str
+    value: Callable[[Start], float | None]
+    digits: int = 2
+
+
+def _mb(size: int | None) -> float | None:
+    return None if size is None else size / 1e6
+
+
+def _interaction(name: str) -> Callable[[Start], float | None]:
+    return lambda result: result.interactions.get(name)
+
+
+READY = Row("start to first answer, s", lambda r: r.ready_s)
+PAGE = Row("navigation to usable page, s", lambda r: r.visit.usable_s)
+USABLE = Row("start to usable page, s", lambda r: r.usable_s)
+MEMORY = Row("resident memory, MB", lambda r: _mb(r.memory.now), 0)
+PEAK = Row("peak resident memory, MB", lambda r: _mb(r.memory.peak), 0)
+AFTER = Row("peak after previews and pages, MB", lambda r: _mb(r.memory_after.peak) if r.interactions else None, 0)
+DRAWN = Row("data to drawn plot, s", lambda r: r.visit.drawn_s)
+BYTES = Row("bytes sent, MB", lambda r: r.visit.received / 1e6)
+REQUESTS = Row("answers they came in", lambda r: r.visit.requests, 0)
+BUSY = Row("main thread of the page busy, s", lambda r: r.visit.busy_s)
+ERRORS = Row("errors in the console", lambda r: len(r.visit.errors), 0)
+OUTSIDE = Row("addresses asked outside the machine", lambda r: len(r.visit.outside), 0)
+PREVIEW = Row("preview refresh, s", _interaction("preview"), 3)
+PREVIEW_SERVER = Row("preview refresh at the server, s", _interaction("preview at the server"), 3)
+GRID = Row("page of grid, s", _interaction("grid"), 3)
+START_ROWS = (
+    READY,
+    PAGE,
+    USABLE,
+    MEMORY,
+    PEAK,
+    DRAWN,
+    BYTES,
+    REQUESTS,
+    BUSY,
+    PREVIEW,
+    PREVIEW_SERVER,
+    GRID,
+    AFTER,
+    ERRORS,
+    OUTSIDE,
+)
+
+
+def table(results: Mapping[str, Sequence[Start]], rows: Sequence[Row], goals: Mapping[str, float]) -> str:
+    """Return a Markdown table: a line for each row that has figures, a column for each program, ratios and goals.
+
+    A cell is the median of the rounds with the range in brackets. A ratio is the peer's median over that of the first
+    program: above 1, the first program needs less.
+
+    Parameters
+    ----------
+    results
+        The starts of each program, ours first.
+    rows
+        What to show.
+    goals
+        Most allowed for our program, by title of the row.
+    """
+    ours, *peers = results
+    head = ["", ours, *peers, *(f"{peer} / {ours}" for peer in peers), "goal"]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    for row in rows:
+        values = {name: _values(row, starts) for name, starts in results.items()}
+        if not any(values.values()):
+            continue
+        own = median(values[ours]) if values[ours] else None
+        ratios = [f"{median(values[peer]) / own:.1f}x" if own and values[peer] else "" for peer in peers]
+        shown = [_cell(values[name], row.digits) for name in results]
+        lines.append([row.title, *shown, *ratios, _goal(own, goals.get(row.title), row.digits)])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _values(row: Row, starts: Sequence[Start]) -> list[float]:
+    return [value for value in map(row.value, starts) if value is not None]
+
+
+def _cell(values: Sequence[float], digits: int) -> str:
+    if not values:
+        return ""
+    low, middle, high = (f"{value:,.{digits}f}" for value in (min(values), median(values), max(values)))
+    return middle if low == high else f"{middle} ({low}-{high})"
+
+
+def _goal(own: float | None, goal: float | None, digits: int) -> str:
+    if goal is None:
+        return ""
+    text = f"<= {goal:,.{digits}f}".rstrip("0").rstrip(".") if digits else f"<= {goal:,.0f}"
+    return f"{text} {'met' if own is not None and own <= goal else 'MISSED'}"
+
+
+def conditions(results: Mapping[str, Sequence[Start]], threads: int) -> str:
+    """Return the line above a table: the machine, the rounds, and how much else was going on.
+
+    Parameters
+    ----------
+    results
+        The starts of each program.
+    threads
+        Threads given to each.
+    """
+    starts = [start for each in results.values() for start in each]
+    busy = sum(not start.quiet for start in starts)
+    noise = f" {busy} of {len(starts)} starts began on a busy machine: trust no absolute time." if busy else ""
+    rounds = len(starts) // len(results)
+    return f"{machine()}, {threads} threads each; median (range) of {rounds} rounds in turns.{noise}"

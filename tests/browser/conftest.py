@@ -1,0 +1,66 @@
+"""A Chromium for all browser tests, and servers to look at."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from selenium.webdriver import Chrome
+
+from tests.browser import chromium
+from tests.browser.chromium import Browser
+from tests.browser.server import Server
+from tests.browser.studies import small_study
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture(scope="session")
+def driver() -> Iterator[Chrome]:
+    """One Chromium, which is started when the first test needs it."""
+    running = chromium.start()
+    yield running
+    running.quit()
+
+
+@pytest.fixture
+def browser(driver: Chrome) -> Iterator[Browser]:
+    """A fresh tab; when the test ends no console may have an error."""
+    tab = Browser(driver)
+    yield tab
+    tab.close()
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of the demo study, for tests that edit nothing."""
+    server = Server("demo", folder=tmp_path_factory.mktemp("demo")).start()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of 60 cells with missing values."""
+    return small_study(tmp_path_factory.mktemp("study") / "small.h5ad")
+
+
+@pytest.fixture(scope="module")
+def server(small_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of the small study, which the tests of a module share: each makes annotations of its own."""
+    running = Server("serve", small_file, folder=tmp_path_factory.mktemp("drafts")).start()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Start servers of the test's own; their drafts go to ``tmp_path / "drafts"``."""
+    started: list[Server] = []
+
+    def start(*command: str | Path) -> Server:
+        started.append(Server(*command, folder=tmp_path / "drafts").start())
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.close()

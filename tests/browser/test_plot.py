@@ -1,0 +1,273 @@
+"""The plot: colours, legend, hover, view, links and pictures, compared with the file itself."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from iscan_dash.settings import DEMO_STUDY
+from tests.browser.chromium import Browser
+from tests.browser.pages import PlotPanel, Shell, hex_colour, picture_size
+from tests.browser.server import Server
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def truth() -> ad.AnnData:
+    """The demo study as AnnData reads it."""
+    return ad.read_h5ad(DEMO_STUDY)
+
+
+@pytest.fixture
+def plot(browser: Browser, demo: Server) -> PlotPanel:
+    """The plot of the demo study, in the light theme."""
+    browser.prefer(prefers_color_scheme="light")
+    Shell(browser).open(demo)
+    return PlotPanel(browser)
+
+
+def expression(truth: ad.AnnData, gene: str) -> np.ndarray:
+    column = truth[:, gene].X
+    return np.asarray(column.todense() if hasattr(column, "todense") else column, np.float64).ravel()
+
+
+def three_digits(value: float) -> str:
+    return f"{float(f'{value:.3g}'):g}"
+
+
+def test_a_gene_is_found_and_painted(plot: PlotPanel, truth: ad.AnnData) -> None:
+    clusters = plot.pixels()
+    plot.search_gene("CD3D", typed="cd3")
+    values = expression(truth, "CD3D")
+    bar = plot.colour_bar()
+    assert (bar.title, bar.unit) == ("CD3D", "counts")
+    # From zero to the 99th percentile of the cells that have it at all.
+    ends = [bar.ticks[0], bar.ticks[-1]]
+    assert ends == ["0", three_digits(np.percentile(values[values > 0], 99))]
+    assert bar.greys == ["0"]
+    assert plot.legend() == {}
+    assert (plot.pixels() != clusters).any(axis=2).mean() > 0.02
+    assert f"over {len(values):,} cells, 0 missing" in plot.table()
+    # Back to the clusters, pixel by pixel.
+    plot.clear_gene()
+    plot.wait_for_title("leiden_0.25")
+    assert (plot.pixels() == clusters).all()
+
+
+def test_a_gene_leaves_the_column_and_a_column_the_gene(plot: PlotPanel) -> None:
+    plot.search_gene("LYZ")
+    assert plot.shown_colour() == "leiden_0.25"
+    plot.colour_by("phase")
+    assert plot.gene() == "Search ( / )"
+    assert plot.title() == "phase"
+
+
+@pytest.mark.parametrize("column", ["leiden_0.25", "leiden_1.0", "phase"])
+def test_the_legend_of_a_category_has_its_labels_and_counts(plot: PlotPanel, truth: ad.AnnData, column: str) -> None:
+    plot.colour_by(column)
+    counts = truth.obs[column].value_counts().to_dict()
+    order = list(truth.obs[column].cat.categories)
+    assert plot.legend() == {label: int(counts[label]) for label in order}
+    assert list(plot.legend()) == order
+    colours = plot.legend_colours()
+    assert len(set(colours.values())) == len(order)
+    rows = [line.split("\t") for line in plot.table().splitlines()]
+    assert rows == [[column, "Cells"], *([label, f"{counts[label]:,}"] for label in order)]
+
+
+def test_the_legend_of_a_number_has_its_range(plot: PlotPanel, truth: ad.AnnData) -> None:
+    plot.colour_by("percent_mt")
+    low, high = np.percentile(truth.obs["percent_mt"].to_numpy(), [1, 99])
+    bar = plot.colour_bar()
+    assert [bar.ticks[0], bar.ticks[-1]] == [three_digits(low), three_digits(high)]
+    assert (bar.unit, bar.greys) == ("", [])
+
+
+def neighbour_distance(places: np.ndarray) -> np.ndarray:
+    """Return how far each cell is from the nearest other one; `places` has shape (2, n_cells), in pixels."""
+    distances: np.ndarray = cKDTree(places.T).query(places.T, k=2)[0][:, 1]
+    return distances
+
+
+def test_each_cell_is_painted_in_the_colour_of_its_label(plot: PlotPanel, truth: ad.AnnData) -> None:
+    plot.colour_by("leiden_1.0")
+    places = plot.places(truth.obsm["X_umap"].T)
+    alone = np.argsort(-neighbour_distance(places))[:20]
+    pixels, colours = plot.pixels(), plot.legend_colours()
+    painted = {cell: pixels[int(places[1, cell]), int(places[0, cell])] for cell in alone}
+    wrong = {
+        truth.obs_names[cell]: (hex_colour(str(pixel)), colours[truth.obs["leiden_1.0"].iloc[cell]])
+        for cell, pixel in painted.items()
+        if hex_colour(str(pixel)) != colours[truth.obs["leiden_1.0"].iloc[cell]]
+    }
+    assert wrong == {}
+
+
+def test_the_mouse_finds_the_cell_under_it(plot: PlotPanel, truth: ad.AnnData) -> None:
+    plot.colour_by("phase")
+    places = plot.places(truth.obsm["X_umap"].T)
+    box = plot.box()
+    names = list(truth.obs_names)
+    for cell in (10, 700, 2400):
+        x, y = places[:, cell]
+        assert 0 <= x <= box["width"]
+        assert 0 <= y <= box["height"]
+        found = plot.hover(float(x), float(y))
+        shown = names.index(found["id"])
+        assert np.hypot(*(places[:, shown] - places[:, cell])) <= 8
+        phase = str(truth.obs["phase"].iloc[shown])
+        assert (found["label"], found["sample"], found["fields"]) == (phase, "pbmc8k_2700", {"phase": phase})
+    # A cell that stands alone is that very cell.
+    alone = int(neighbour_distance(places).argmax())
+    assert plot.hover(*places[:, alone].tolist())["id"] == names[alone]
+
+
+def test_pointing_at_a_label_brings_its_cells_out(plot: PlotPanel, browser: Browser) -> None:
+    usual = plot.pixels()
+    colours = plot.legend_colours()
+    plot.point_at("3")
+    browser.wait(lambda: bool((plot.pixels() != usual).any()), "the other labels to be dimmed")
+    highlighted = plot.pixels()
+
+    def painted(pixels: np.ndarray, label: str) -> int:
+        colour = np.array([int(colours[label][place : place + 2], 16) for place in (1, 3, 5)])
+        return int((pixels == colour).all(axis=2).sum())
+
+    assert painted(highlighted, "3") >= painted(usual, "3") > 100
+    assert painted(usual, "0") > 100
+    assert painted(highlighted, "0") < 10
+    plot.point_at(None)
+    browser.wait(lambda: bool((plot.pixels() == usual).all()), "all labels alike again")
+
+
+def test_labels_on_the_plot_and_the_size_of_dots(plot: PlotPanel, browser: Browser) -> None:
+    def labels() -> list[str]:
+        return browser.texts("#plot-1-frame .annotation-text")
+
+    browser.wait(labels, "labels on the plot")
+    assert sorted(labels(), key=int) == [str(number) for number in range(10)]
+    before = plot.pixels()
+    browser.click("#plot-display")
+    browser.click("#plot-labels")
+    browser.wait(lambda: not labels(), "the labels to go")
+    browser.js("document.querySelector('#plot-size [role=slider], [id*=plot-size] [role=slider]').focus()")
+    browser.press("\ue014" * 12)  # arrow to the right
+    ground = before[0, 0]
+    browser.wait(
+        lambda: bool((plot.pixels() != ground).any(axis=2).mean() > 1.3 * (before != ground).any(axis=2).mean()),
+        "bigger dots",
+    )
+
+
+def test_pan_and_zoom_stay_when_the_colour_changes(plot: PlotPanel) -> None:
+    whole = plot.view()
+    plot.pan(120, 60)
+    panned = plot.view()
+    assert panned[1] - panned[0] == pytest.approx(whole[1] - whole[0])
+    per_pixel = (whole[1] - whole[0]) / plot.box()["width"]
+    assert whole[0] - panned[0] == pytest.approx(120 * per_pixel, rel=0.02)
+    plot.wheel(3)
+    near = plot.view()
+    assert near[1] - near[0] < 0.95 * (panned[1] - panned[0])
+    plot.colour_by("phase")
+    assert plot.view() == near
+    plot.search_gene("MS4A1")
+    assert plot.view() == near
+    plot.wait_until_still()
+    assert plot.axis_ranges() == near
+    plot.show_all()
+    assert plot.view() == pytest.approx(whole)
+
+
+def test_a_rectangle_is_zoomed_into(plot: PlotPanel) -> None:
+    whole, box = plot.view(), plot.box()
+    plot.zoom_into(150, 90)
+    near = plot.view()
+    assert near[1] - near[0] == pytest.approx(150 / box["width"] * (whole[1] - whole[0]), rel=0.05)
+    assert near[3] - near[2] == pytest.approx(90 / box["height"] * (whole[3] - whole[2]), rel=0.05)
+    # The corner where the drag began is the corner of the view.
+    assert near[0] == pytest.approx((whole[0] + whole[1]) / 2, abs=0.01 * (whole[1] - whole[0]))
+    assert near[3] == pytest.approx((whole[2] + whole[3]) / 2, abs=0.01 * (whole[3] - whole[2]))
+
+
+def test_a_link_restores_embedding_colour_and_view(plot: PlotPanel, browser: Browser, demo: Server) -> None:
+    plot.embedding("PCA")
+    plot.colour_by("phase")
+    plot.wheel(4)
+    plot.pan(40, -30)
+    link = plot.wait_for_link()
+    view = plot.view()
+    assert link["view"].startswith("X_pca~metadata:phase~")
+    picture = plot.pixels()
+    address = browser.js("return location.href")
+    browser.open("about:blank")
+    browser.open(address)
+    Shell(browser).wait_until_ready()
+    plot.wait_for_title("phase")
+    browser.until(lambda: np.allclose(plot.view(), view, rtol=1e-3), True)
+    plot.wait_until_still()
+    assert (plot.shown_embedding(), plot.shown_colour()) == ("PCA", "phase")
+    assert plot.axis_ranges() == pytest.approx(view, rel=1e-3)
+    assert (plot.pixels() == picture).all(axis=2).mean() > 0.98
+    plot.search_gene("NKG7")
+    assert plot.wait_for_link()["view"].startswith("X_pca~gene:NKG7~")
+    Shell(browser).reload()
+    plot.wait_for_title("NKG7")
+    assert plot.gene() == "NKG7"
+    assert plot.wait_for_link()["view"].startswith("X_pca~gene:NKG7~")
+
+
+def test_a_link_to_what_is_not_there_opens_the_usual_plot(browser: Browser, demo: Server) -> None:
+    shell = Shell(browser).open(demo, view="X_nothing~metadata:nothing~1,2,x,4", annotation="0000")
+    plot = PlotPanel(browser)
+    plot.wait_for_title("leiden_0.25")
+    assert (plot.shown_embedding(), plot.shown_colour()) == ("UMAP", "leiden_0.25")
+    assert sum(plot.legend().values()) == 2700
+    (said,) = shell.toasts()
+    assert said.startswith("The link names something that this study does not have")
+
+
+@pytest.fixture
+def downloads(browser: Browser, tmp_path: Path) -> Callable[[str], bytes]:
+    """Return the bytes of the next finished download of a kind."""
+    browser.cdp("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path), eventsEnabled=False)
+
+    def get(suffix: str) -> bytes:
+        def finished() -> list[Path]:
+            return [] if list(tmp_path.glob("*.crdownload")) else list(tmp_path.glob(f"*.{suffix}"))
+
+        (path,) = browser.wait(finished, f"a downloaded {suffix}")
+        return path.read_bytes()
+
+    return get
+
+
+def test_the_picture_is_saved_as_png_and_svg(
+    plot: PlotPanel, browser: Browser, downloads: Callable[[str], bytes]
+) -> None:
+    box = plot.box()
+    plot.save_as("svg")
+    svg = downloads("svg").decode()
+    size = re.match(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)"', svg)
+    assert size
+    width, height = float(size[1]), float(size[2])
+    # The plot, a title above it, a little room round it and the legend at its side.
+    assert height == pytest.approx(box["height"] + 46, abs=1)
+    assert box["width"] + 60 < width < box["width"] + 260
+    assert "leiden_0.25" in svg
+    plot.save_as("png")
+    png = downloads("png")
+    n_columns, n_rows, pixels = picture_size(browser, png, "image/png")
+    assert (n_columns, n_rows) == (round(2 * width), round(2 * height))
+    colours = plot.legend_colours()
+    seen = {hex_colour(str(pixel)) for pixel in np.unique(pixels.reshape(-1, 3), axis=0)}
+    assert set(colours.values()) <= seen
+    # As many cells as on the page: the same picture, twice as fine.
+    ink = (plot.pixels() != plot.pixels()[0, 0]).any(axis=2).mean()
+    shown = (pixels[68 : 68 + int(2 * box["height"]), 24 : 24 + int(2 * box["width"])] != 255).any(axis=2).mean()
+    assert shown == pytest.approx(ink, rel=0.15)

@@ -1,0 +1,130 @@
+"""What survives: kills, restarts, a server that is away for a while, a folder that is."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.browser.chromium import Browser
+from tests.browser.conftest import Serve
+from tests.browser.pages import ExistingAnnotations, NewAnnotation, PlotPanel, Shell
+from tests.browser.studies import combined, small_values
+
+pytestmark = pytest.mark.browser
+
+LABELS = combined([small_values("leiden")], "Unassigned", "_", "default")
+
+GONE = "The server does not answer. Nothing is lost; this page goes on when it is back."
+
+
+def test_an_acknowledged_edit_survives_a_kill(browser: Browser, serve: Serve, small_file: Path) -> None:
+    server = serve("serve", small_file)
+    browser.expect_errors("ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
+    shell = Shell(browser).open(server, "/annotate")
+    existing = ExistingAnnotations(browser)
+    NewAnnotation(browser).make("kept")
+    server.kill()
+    # The autosave had no time; the journal has everything.
+    assert list(server.folder.glob("*.csv")) == []
+    server.start()
+    shell.open(server, "/annotate/existing")
+    browser.wait(lambda: "kept" in existing.names(), "the annotation")
+    row = existing.row("kept")
+    assert (row.n_labels, row.n_set, row.version) == (6, 60 - LABELS.count("Unassigned"), 1)
+    # The draft is made good at once.
+    shell.wait_until_saved()
+    assert server.draft().columns["kept"] == LABELS
+    existing.rename("kept", "kept on")
+    browser.wait(lambda: "kept on" in existing.names(), "the new name")
+    server.kill()
+    assert list(server.draft().columns) == ["index", "sample", "kept"]
+    server.start()
+    shell.open(server, "/annotate/existing")
+    browser.wait(lambda: "kept on" in existing.names(), "the annotation")
+    assert existing.history("kept on") == [
+        ('Renamed from "kept" to "kept on"', "now"),
+        ("Created from leiden", "Revert"),
+    ]
+    existing.close_history()
+    assert shell.undo_title() == 'Undo: Renamed from "kept" to "kept on" (Ctrl+Z)'
+    assert {label: cells for label, (_, cells) in existing.labels("kept on").items()} == {
+        label: LABELS.count(label) for label in set(LABELS)
+    }
+    shell.wait_until_saved()
+    assert server.draft().columns["kept on"] == LABELS
+
+
+def test_the_page_goes_on_when_the_server_is_back(browser: Browser, serve: Serve, small_file: Path) -> None:
+    server = serve("serve", small_file)
+    browser.expect_errors("ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
+    shell = Shell(browser).open(server, "/annotate")
+    form = NewAnnotation(browser)
+    form.wait_for_summary("1 label, 60 cells, 60 by default")
+    assert shell.banner() == ""
+    server.stop()
+    browser.until(shell.banner, GONE)
+    server.start()
+    browser.until(shell.banner, "")
+    # The same page, without a reload, works as before.
+    form.default("anew")
+    browser.until(form.counts, [("anew", "60")])
+    form.default("Unassigned")
+    form.make("after")
+    PlotPanel(browser).colour_by("after")
+    assert PlotPanel(browser).legend()["0"] == LABELS.count("0")
+
+
+def test_a_folder_that_is_away_is_said_and_made_good(browser: Browser, serve: Serve, small_file: Path) -> None:
+    server = serve("serve", small_file)
+    shell = Shell(browser).open(server, "/annotate")
+    away = server.folder.with_name("away")
+    NewAnnotation(browser).make("first")
+    server.folder.rename(away)
+    browser.until(shell.save_text, "Save failed - retrying (No such file or directory)")
+    away.rename(server.folder)
+    browser.until(shell.save_text, "All saved")
+    assert server.draft().columns["first"] == LABELS
+    assert [path.suffix for path in server.folder.iterdir() if path.name.startswith(".")] == []
+    # An edit that cannot be kept is refused, and none is lost.
+    server.folder.rename(away)
+    form = NewAnnotation(browser)
+    form.copy_from("cluster", "leiden").name("second")
+    browser.until(lambda: form.grid.header()[-1], "second")
+    form.create()
+    browser.wait(lambda: any("The edit was not saved in" in text for text in shell.toasts()), "the refusal")
+    away.rename(server.folder)
+    form.create()
+    shell.wait_for_toast(f'"second" was created: 6 labels, {60 - LABELS.count("Unassigned")} cells set.')
+    shell.wait_until_saved()
+    assert server.draft().columns["first"] == server.draft().columns["second"] == LABELS
+
+
+def test_a_file_replaced_meanwhile_stops_edits(browser: Browser, serve: Serve, tmp_path: Path, small_file: Path) -> None:
+    copy = tmp_path / "copy.h5ad"
+    copy.write_bytes(small_file.read_bytes())
+    shell = Shell(browser).open(serve("serve", copy), "/annotate")
+    NewAnnotation(browser).make("before")
+    shell.wait_until_saved()
+    copy.write_bytes(small_file.read_bytes()[:-1] + b"\0")
+    browser.until(
+        shell.banner,
+        "copy.h5ad changed on disk since the study was opened. Edits stop until iscan-dash is restarted.",
+    )
+    form = NewAnnotation(browser)
+    form.name("after")
+    browser.until(lambda: form.grid.header()[-1], "after")
+    form.create()
+    shell.wait_for_toast("copy.h5ad was changed on disk since it was opened. Restart iscan-dash to go on.")
+    shell.go_to("Existing Annotations")
+    browser.until(ExistingAnnotations(browser).names, ["before"])
+
+
+def test_drafts_follow_the_cells_not_the_file(browser: Browser, serve: Serve, tmp_path: Path, small_file: Path) -> None:
+    first = serve("serve", small_file)
+    Shell(browser).open(first, "/annotate")
+    NewAnnotation(browser).make("moved along")
+    first.stop()
+    moved = tmp_path / "renamed.h5ad"
+    moved.write_bytes(small_file.read_bytes())
+    Shell(browser).open(serve("serve", moved), "/annotate/existing")
+    browser.wait(lambda: "moved along" in ExistingAnnotations(browser).names(), "the annotation")
+    browser.expect_errors("ERR_CONNECTION_REFUSED")

@@ -1,0 +1,169 @@
+"""The frame of the page: what it shows, on any window and theme, by keyboard, and whom it talks to."""
+
+from collections import Counter
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from tests.browser.chromium import Browser
+from tests.browser.pages import DataPage, ExistingAnnotations, NewAnnotation, PlotPanel, Shell
+from tests.browser.server import Server
+
+pytestmark = pytest.mark.browser
+
+PAGES = ("/", "/annotate", "/annotate/existing")
+
+
+def test_the_demo_opens_with_its_cells_painted(browser: Browser, demo: Server) -> None:
+    shell = Shell(browser).open(demo)
+    assert shell.title() == "PBMC 8k demo"
+    assert shell.cells() == "2,700 cells"
+    assert browser.driver.title == "PBMC 8k demo - iscan-dash"
+    assert shell.save_text() == "All saved"
+    assert shell.banner() == ""
+    assert (shell.undo_title(), shell.redo_title()) == ("Nothing to undo", "Nothing to redo")
+    assert sum(PlotPanel(browser).legend().values()) == 2700
+    pixels = PlotPanel(browser).pixels()
+    assert 0.02 < (pixels != pixels[0, 0]).any(axis=2).mean() < 0.6
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_id_is_there_once(browser: Browser, demo: Server, path: str) -> None:
+    Shell(browser).open(demo, path)
+    ids = browser.js("return [...document.querySelectorAll('[id]')].map((e) => e.id)")
+    assert {name: times for name, times in Counter(ids).items() if times > 1} == {}
+    assert {"plot-1-frame", "plot-1-legend", "shell-tabs", "shell-save-text"} <= set(ids)
+
+
+def test_nothing_is_asked_of_anyone_but_the_server(browser: Browser, demo: Server) -> None:
+    shell = Shell(browser).open(demo)
+    DataPage(browser).wait_until_filled()
+    shell.go_to("Cell Annotation")
+    browser.wait(NewAnnotation(browser).grid.rows, "the preview")
+    shell.go_to("Existing Annotations")
+    browser.wait(lambda: "No annotations yet." in browser.text("#existing-table"), "the empty list")
+    PlotPanel(browser).search_gene("CD3D")
+    browser.click("#shell-help")
+    browser.wait(lambda: browser.is_shown("#shell-help-dialog .modal-body, .shortcuts"), "the shortcuts")
+    asked = browser.requests()
+    assert any("/api/v1/positions" in url for url in asked)
+    assert [url for url in asked if not url.startswith(f"{demo.url}/")] == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_small_window_shows_plot_and_panel(browser: Browser, demo: Server, path: str) -> None:
+    browser.resize(1000, 700)
+    Shell(browser).open(demo, path)
+    # Nothing is pushed out sideways: below 1100 pixels the panel is under the plots.
+    assert browser.js("return document.documentElement.scrollWidth") <= 1000
+    plots, panel = (
+        browser.js("return document.querySelector(arguments[0]).getBoundingClientRect().toJSON()", css)
+        for css in (".plots", ".panel")
+    )
+    assert panel["y"] >= plots["y"] + plots["height"] - 1
+    assert min(plots["width"], panel["width"]) > 900
+    box = PlotPanel(browser).box()
+    assert box["width"] > 500
+    assert box["height"] > 200
+    assert browser.is_shown("#shell-tabs")
+
+
+def test_the_theme_button_goes_round(browser: Browser, demo: Server) -> None:
+    browser.prefer(prefers_color_scheme="dark")
+    shell = Shell(browser).open(demo)
+    seen = []
+    for _ in range(4):
+        seen.append(shell.theme())
+        shell.next_theme()
+    assert seen == [
+        ("Theme: system", "dark"),
+        ("Theme: light", "light"),
+        ("Theme: dark", "dark"),
+        ("Theme: system", "dark"),
+    ]
+    # The choice is there again when the page is.
+    shell.reload()
+    assert shell.theme() == ("Theme: light", "light")
+
+
+def test_dark_and_light_paint_the_same_cells_on_their_own_ground(browser: Browser, demo: Server) -> None:
+    shell, plot = Shell(browser).open(demo), PlotPanel(browser)
+    shell.next_theme()
+    browser.until(shell.theme, ("Theme: light", "light"))
+    light = plot.pixels()
+    shell.next_theme()
+    browser.until(shell.theme, ("Theme: dark", "dark"))
+    browser.wait(lambda: bool(plot.pixels()[0, 0].sum() < 200), "a dark plot")
+    dark = plot.pixels()
+    assert light[0, 0].sum() > 700
+    assert browser.js("return getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+    on_light, on_dark = (light != light[0, 0]).any(axis=2), (dark != dark[0, 0]).any(axis=2)
+    assert (on_light == on_dark).mean() > 0.999
+
+
+def test_keys_open_the_gene_search_and_the_help(browser: Browser, demo: Server) -> None:
+    Shell(browser).open(demo)
+    browser.press("/")
+    browser.wait(lambda: browser.is_shown(".dash-dropdown-search"), "the gene search")
+    browser.until(lambda: browser.js("return document.activeElement.className"), "dash-dropdown-search")
+    browser.press("CD3D")
+    browser.wait(lambda: "CD3D" in browser.texts(".dash-dropdown-option"), "CD3D to be found")
+    # Keys belong to the search as long as one types.
+    browser.press("?")
+    browser.wait(lambda: browser.js("return document.activeElement.value") == "CD3D?", "the question mark")
+    assert not browser.is_shown(".shortcuts")
+    browser.press(Keys.ESCAPE)
+    browser.wait(lambda: not browser.is_shown(".dash-dropdown-search"), "the gene search to close")
+    browser.js("document.activeElement.blur()")
+    browser.press("?")
+    browser.wait(lambda: browser.is_shown(".shortcuts"), "the shortcuts")
+    assert "Ctrl+Shift+Z" in browser.text(".shortcuts")
+    browser.press(Keys.ESCAPE)
+    browser.wait(lambda: not browser.is_shown(".shortcuts"), "the shortcuts to close")
+
+
+def test_the_keyboard_reaches_everything_and_shows_where_it_is(browser: Browser, demo: Server) -> None:
+    Shell(browser).open(demo, "/annotate")
+    browser.js("document.body.tabIndex = -1; document.body.focus()")
+    looks = """
+        const e = document.activeElement, look = getComputedStyle(e);
+        const outlined = look.outlineStyle !== 'none' && parseFloat(look.outlineWidth) >= 1;
+        return [e.id || e.nextElementSibling?.id || e.className || e.tagName, outlined, e === document.body]"""
+    reached, hidden = [], []
+    for _ in range(60):
+        browser.press(Keys.TAB)
+        name, is_seen, is_body = browser.js(looks)
+        if is_body or (reached and name == reached[0]):
+            break
+        reached.append(name)
+        if not is_seen:
+            hidden.append(name)
+    wanted = ["shell-help", "shell-theme", "plot-colour", "plot-gene", "plot-pan", "plot-export", "shell-tab-data"]
+    wanted += ["annotate-tab-existing", "new-name", "new-default", "new-copy", "new-create"]
+    assert [name for name in wanted if name not in reached] == []
+    assert hidden == []
+
+
+def test_the_divider_moves_and_is_remembered(browser: Browser, demo: Server) -> None:
+    shell, plot = Shell(browser).open(demo), PlotPanel(browser)
+    before = plot.box()["width"]
+    browser.js("document.querySelector('.divider').focus()")
+    for _ in range(5):
+        browser.press(Keys.ARROW_LEFT)
+    browser.wait(lambda: plot.box()["width"] < before - 80, "a narrower plot")
+    narrow = plot.box()["width"]
+    shell.reload()
+    browser.until(lambda: round(plot.box()["width"]), round(narrow))
+    browser.js("document.querySelector('.divider').focus()")
+    browser.press(Keys.HOME)
+    browser.wait(lambda: not browser.is_shown(".plots"), "the panel alone")
+    browser.press(Keys.ENTER)
+    browser.until(lambda: round(plot.box()["width"]), round(before))
+
+
+def test_an_unknown_address_says_so(browser: Browser, demo: Server) -> None:
+    Shell(browser).open(demo, "/nowhere")
+    assert "404" in browser.text("#_pages_content")
+    Shell(browser).go_to("Data")
+    DataPage(browser).wait_until_filled()
+    assert ExistingAnnotations(browser).names() == []

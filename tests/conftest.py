@@ -1,0 +1,29 @@
+"""Settings and fixtures for all tests."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from iscan_dash.core.study import Study, open_study
+
+settings.register_profile("iscan", deadline=None, database=None, print_blob=True)
+settings.load_profile("iscan")
+
+Opener = Callable[..., Study]
+
+
+@pytest.fixture
+def open_files() -> Iterator[Opener]:
+    """Open files as one study, which is closed when the test ends."""
+    opened: list[Study] = []
+
+    def open_(*paths: Path, **options: Any) -> Study:
+        opened.append(open_study(paths, **options))
+        return opened[-1]
+
+    yield open_
+    for study in opened:
+        study.close()

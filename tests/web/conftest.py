@@ -1,0 +1,64 @@
+"""Applications to look into, without a browser."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dash import Dash
+
+from iscan_dash.settings import Settings
+from iscan_dash.web.app import create_app
+from iscan_dash.web.services import Services
+from tests.browser.studies import small_study
+
+MakeApp = Callable[..., Dash]
+
+
+def services_of(app: Dash) -> Services:
+    """Return what an application works with."""
+    found: Services = app.server.extensions["iscan"]
+    return found
+
+
+@pytest.fixture(autouse=True, scope="session")
+def plain_environment() -> Iterator[None]:
+    """Take everything out of the environment that settings are read from."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name == "PORT" or name.startswith("ISCAN_"):
+                patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="module")
+def make_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeApp]:
+    """Make applications, which are closed after the module's last test."""
+    made: list[Dash] = []
+
+    def make(*files: Path, **settings: Any) -> Dash:
+        folder = settings.pop("annotations_dir", None) or tmp_path_factory.mktemp("drafts")
+        made.append(create_app(Settings(data=files, annotations_dir=folder, **settings)))
+        return made[-1]
+
+    yield make
+    for thread in threading.enumerate():
+        # Nothing may be closed under the hands of what was begun.
+        if thread.name == "warm-up":
+            thread.join()
+    for app in made:
+        services_of(app).close()
+
+
+@pytest.fixture(scope="module")
+def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of 60 cells with missing values."""
+    return small_study(tmp_path_factory.mktemp("study") / "small.h5ad")
+
+
+@pytest.fixture(scope="module")
+def app(make_app: MakeApp, small_file: Path) -> Dash:
+    """The application of the small study."""
+    return make_app(small_file)
