@@ -13,10 +13,13 @@ class FileHashes:
     ----------
     paths
         The files.
+    delay
+        Seconds to wait before the first, so that hashing a large file does not slow the first page down.
     """
 
-    def __init__(self, paths: list[Path]) -> None:
+    def __init__(self, paths: list[Path], delay: float = 0) -> None:
         self._paths = paths
+        self._delay = delay
         self._found: dict[Path, str] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sha256", daemon=True)
@@ -36,6 +39,8 @@ class FileHashes:
             self._thread.join()
 
     def _run(self) -> None:
+        if self._stop.wait(self._delay):
+            return
         for path in self._paths:
             try:
                 digest = file_sha256(path, self._stop.is_set)

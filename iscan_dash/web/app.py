@@ -28,6 +28,9 @@ ASSETS = next(folder for folder in (PACKAGE / "assets", PACKAGE.parent / "assets
 
 LARGEST_REQUEST = 4 << 20
 
+HASHING_DELAY = 3.0
+"""Seconds left to the first page before the files are hashed."""
+
 log = logging.getLogger(__name__)
 
 
@@ -76,7 +79,10 @@ def create_app(settings: Settings) -> Dash:
         on_error=_log_error,
     )
     services = Services(
-        workspace, Plots(workspace), Previews(workspace), FileHashes([dataset.path for dataset in study.datasets])
+        workspace,
+        Plots(workspace),
+        Previews(workspace),
+        FileHashes([dataset.path for dataset in study.datasets], HASHING_DELAY),
     )
     server.extensions["iscan"] = services
     routes.register(server, services)

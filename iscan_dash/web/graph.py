@@ -10,7 +10,9 @@ GRAPH_CONFIG: dict[str, Any] = {
     "displayModeBar": False,
     "displaylogo": False,
     "scrollZoom": True,
-    "doubleClick": "reset",
+    # The script of the plot answers a double click, and Plotly need not explain it.
+    "doubleClick": False,
+    "showTips": False,
     "responsive": True,
 }
 

@@ -128,7 +128,7 @@ class Browser:
             self.driver.close()
         self.driver.switch_to.window(blank)
         unexpected = [error for error in errors if not any(part in error for part in self._expected)]
-        assert unexpected == [], "the console of the browser has errors"
+        assert unexpected == [], f"the console of the browser has errors: {unexpected}"
 
     # -- what went on --------------------------------------------------------------------------------------------
 
@@ -198,7 +198,8 @@ class Browser:
         try:
             waiting.until(lambda _: look() == expected)
         except TimeoutException:
-            assert look() == expected, f"still so after {seconds:g} s; console: {self.errors()}"
+            seen = look()
+            assert seen == expected, f"{seen!r} is not {expected!r} after {seconds:g} s; console: {self.errors()}"
 
     # -- acting --------------------------------------------------------------------------------------------------
 

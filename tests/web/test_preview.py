@@ -111,12 +111,13 @@ def test_the_draft_has_every_preview(app: Dash, folder: Path, annotation: str) -
     assert {len(row) for row in rows} == {len(draft.columns)}
 
 
-def test_parts_that_read_alike_are_warned_of(app: Dash, annotation: str) -> None:
-    form, _ = form_of(3, "leave_out", annotation, 1)
-    codes = [code for code, _ in new_annotation.preview(services_of(app), form)["warnings"]]
-    assert codes == ["W1"]
-    form, _ = form_of(3, "default", annotation, 1)
-    assert new_annotation.preview(services_of(app), form)["warnings"] == []
+def test_parts_that_read_alike_are_warned_of(app: Dash) -> None:
+    form = {"seq": 1, "name": "n", "default": "d", "copy_on": True, "cluster": ["leiden", "leiden_fine"]}
+    ambiguous = new_annotation.preview(services_of(app), {**form, "delimiter": "", "missing": "leave_out"})
+    ((code, text),) = ambiguous["warnings"]
+    assert code == "W1"
+    assert text.startswith("With no delimiter ")
+    assert new_annotation.preview(services_of(app), {**form, "delimiter": "-"})["warnings"] == []
 
 
 def test_a_form_without_sources_is_all_default(app: Dash) -> None:

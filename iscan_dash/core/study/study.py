@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count, pairwise
+from os.path import realpath
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -479,7 +480,7 @@ def open_study(
     """
     if not paths:
         raise DataError("Name at least one .h5ad file.")
-    twice = [path for path, times in Counter(path.resolve() for path in paths).items() if times > 1]
+    twice = [path for path, times in Counter(realpath(path) for path in paths).items() if times > 1]
     if twice:
         raise DataError(f"{twice[0]} is named twice.")
     datasets: list[Dataset] = []

@@ -24,6 +24,7 @@ def layout(services: Services) -> list[Any]:
     study, plots = services.workspace.study, services.plots
     embedding = study.embeddings[0]
     bounds = plots.bounds(embedding)
+    first, note = first_spec(services)
     return [
         html.Div(
             className="plot-controls",
@@ -77,14 +78,13 @@ def layout(services: Services) -> list[Any]:
                     cell_graph(f"{PLOT}-graph", bounds),
                     id=f"{PLOT}-frame",
                     className="scatter",
-                    role="img",
-                    **{"aria-label": "Cells by position. Show as table gives the same as numbers."},
                 ),
                 html.Aside(id=f"{PLOT}-legend", className="legend", **{"aria-label": "Legend"}),
             ],
         ),
-        html.P(id=Plot.NOTE, className="plot-note muted", role="note"),
-        dcc.Store(id=Plot.SPEC),
+        html.P(note, id=Plot.NOTE, className="plot-note muted", role="note"),
+        # With the page itself, so that the first picture needs no further question.
+        dcc.Store(id=Plot.SPEC, data=first),
         dcc.Store(id=f"{PLOT}-view"),
         dbc.Modal(
             [dbc.ModalHeader(dbc.ModalTitle("The plot as a table")), dbc.ModalBody(id=Plot.TABLE_BODY)],
@@ -105,11 +105,11 @@ def _display_menu() -> Any:
             dbc.Popover(
                 dbc.PopoverBody(
                     [
-                        dbc.Switch(id=Plot.LABELS, label="Labels on the plot", value=True, persistence=True),
+                        dbc.Switch(id=Plot.LABELS, label="Labels on the plot", value=True),
                         html.Label("Dot size (0: automatic)", htmlFor=Plot.SIZE),
-                        dcc.Slider(0, 8, 0.5, value=0, marks=None, id=Plot.SIZE, persistence=True),
+                        dcc.Slider(0, 8, 0.5, value=0, marks=None, id=Plot.SIZE),
                         html.Label("Opacity", htmlFor=Plot.OPACITY),
-                        dcc.Slider(0.1, 1, 0.1, value=1, marks=None, id=Plot.OPACITY, persistence=True),
+                        dcc.Slider(0.1, 1, 0.1, value=1, marks=None, id=Plot.OPACITY),
                     ]
                 ),
                 target="plot-display",
@@ -277,6 +277,7 @@ def register(app: Dash, services: Services) -> None:
         Input(Plot.SIZE, "value"),
         Input(Plot.OPACITY, "value"),
         Input(Shell.REVISION, "data"),
+        prevent_initial_call=True,
         running=[(Output(f"{PLOT}-frame", "className"), "scatter is-busy", "scatter")],
     )
     def show(
