@@ -1,4 +1,4 @@
-# One virtual environment for everything; it is made anew when pyproject.toml changes.
+# One virtual environment for everything; what it holds is brought up to date when pyproject.toml changes.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

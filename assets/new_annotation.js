@@ -83,14 +83,14 @@
   functions.rowNumber = (row) => (row == null ? "" : number(row + 1));
 
   /** Tell whether a missing name may be complained of; a refused Create puts the focus where something is wrong. */
-  function touched(_blur, clicks, name) {
+  function touched(_blur, clicks, enters, name) {
     const { triggered } = window.dash_clientside.callback_context;
-    if (triggered.some((cause) => cause.prop_id === "new-create.n_clicks")) {
+    if (triggered.some((cause) => ["new-create.n_clicks", "new-name.n_submit"].includes(cause.prop_id))) {
       const isWrong = (field) => document.getElementById(`${field}-error`).textContent !== "";
       if (!(name || "").trim() || isWrong("new-name")) document.getElementById("new-name").focus();
       else if (isWrong("new-default")) document.getElementById("new-default").focus();
     }
-    return Boolean(clicks) || !name;
+    return Boolean(clicks || enters) || !name;
   }
 
   iscan.newAnnotation = { readForm, showPreview, rows, touched };

@@ -104,7 +104,7 @@
   }
 
   function followLink() {
-    const { embedding, by, ranges } = readLink();
+    const { embedding, by } = readLink();
     const isKnown = [!embedding || chooseOffered("plot-embedding", embedding)];
     const gene = by && by.startsWith("gene:") ? by.slice(5) : null;
     // Genes are offered only when searched for; Dash drops a value that is not among the options.
@@ -114,10 +114,22 @@
       const text = "The link names something that this study does not have (any more); the usual plot is shown instead.";
       iscan.toast.show({ id: "link", kind: "warning", text, actions: [], seconds: null });
     }
-    if (ranges.length === 4 && ranges.every(Number.isFinite)) {
-      const frame = byId(`${PLOT}-frame`);
-      frame.addEventListener("iscan:painted", () => iscan.scatter.view(PLOT, ranges.slice(0, 2), ranges.slice(2)), { once: true });
-    }
+  }
+
+  /** The ranges of the link, until the plot of its embedding is drawn. */
+  let linked = (() => {
+    const { embedding, ranges } = readLink();
+    return ranges.length === 4 && ranges.every(Number.isFinite) ? { embedding, x: ranges.slice(0, 2), y: ranges.slice(2) } : null;
+  })();
+
+  function draw(spec) {
+    if (!spec) return;
+    const shown = new URL(spec.xy, window.location.origin).searchParams.get("embedding");
+    if (linked && (!linked.embedding || linked.embedding === shown)) {
+      const { x, y } = linked;
+      linked = null;
+      iscan.scatter.show(PLOT, { ...spec, view: { x, y } });
+    } else iscan.scatter.show(PLOT, spec);
   }
 
   function keepLink(embedding, colour, gene, view) {
@@ -125,6 +137,7 @@
     for (const name of ["annotation", "view"]) query.delete(name);
     const by = gene ? `gene:${gene}` : colour || "";
     if (by.startsWith("annotation:")) query.set("annotation", by.slice(11));
+    if (linked) return;
     const ranges = view && view.x ? [...view.x, ...view.y].map((value) => Number(value.toPrecision(5))).join(",") : "";
     query.set("view", [embedding, by.startsWith("annotation:") ? "" : by, ranges].join("~").replace(/~+$/, ""));
     window.history.replaceState(window.history.state, "", `${window.location.pathname}?${query}`);
@@ -206,12 +219,19 @@
     byId("plot-zoom").classList.toggle("active", name === "zoom");
   }
 
+  /** A file name that says what the picture shows. */
+  function pictureName() {
+    const parts = [document.querySelector(".study-title"), document.querySelector(`#${PLOT}-legend .legend-title`)];
+    const words = parts.map((part) => (part ? part.textContent : "")).filter(Boolean);
+    return words.join(" ").replace(/[^\p{L}\p{N}.+-]+/gu, "-") || "cells";
+  }
+
   const CLICKS = {
     "plot-pan": () => tool("pan"),
     "plot-zoom": () => tool("zoom"),
     "plot-reset": () => iscan.scatter.reset(PLOT),
-    "plot-export-png": () => iscan.scatter.exportImage(PLOT, "png", { scale: 2 }),
-    "plot-export-svg": () => iscan.scatter.exportImage(PLOT, "svg", { scale: 2 }),
+    "plot-export-png": () => iscan.scatter.exportImage(PLOT, "png", { scale: 2, filename: pictureName() }),
+    "plot-export-svg": () => iscan.scatter.exportImage(PLOT, "svg", { scale: 2, filename: pictureName() }),
     "shell-theme": () => showTheme(iscan.theme.next()),
   };
 
@@ -269,9 +289,7 @@
         ask();
       },
       keepLink,
-      draw: (spec) => {
-        if (spec) iscan.scatter.show(PLOT, spec);
-      },
+      draw,
       clearGene: (_, gene) => (gene ? null : window.dash_clientside.no_update),
       colourPlot: (clicks) => {
         const [cause] = window.dash_clientside.callback_context.triggered;

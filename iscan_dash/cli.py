@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -117,6 +118,8 @@ def _serve(settings: Settings) -> None:
     server = waitress.server.create_server(app.server, sockets=[listening], threads=8)
     port = listening.getsockname()[1]
     click.echo(f"iscan-dash is ready: http://{settings.host}:{port}/  (Ctrl+C stops it)")
+    # As Ctrl+C does: what is unsaved is written before the process ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         server.run()
     finally:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import logging
 import os
 import re
 import threading
@@ -16,7 +17,9 @@ import numpy as np
 
 from iscan_dash.core.annotations import Annotation
 from iscan_dash.core.study import Study
-from iscan_dash.errors import IscanError, StorageError
+from iscan_dash.errors import StorageError
+
+log = logging.getLogger(__name__)
 
 DELAY = 1.0
 """Seconds between an edit and the draft that holds it; further edits meanwhile share the same draft."""
@@ -226,7 +229,8 @@ class Autosaver:
     def _save(self, goal: int) -> None:
         try:
             write_whole(self.path, self._write())
-        except (OSError, IscanError) as error:
+        except Exception as error:
+            log.warning("The draft %s was not written.", self.path, exc_info=error)
             with self._wake:
                 self._set(SaveState.FAILED, getattr(error, "strerror", None) or str(error))
             return

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from filelock import FileLock, Timeout
+
 from iscan_dash import __version__
 from iscan_dash.core import palette
 from iscan_dash.core.annotations import Annotation, Change, Header, Label, edits
@@ -97,6 +99,7 @@ class Workspace:
         self._states: dict[str, Annotation] = {}
         self._events: list[Event] = []
         self._findings: tuple[str, list[Finding]] | None = None
+        self._n_choices = 0
         self._previews: OrderedDict[Any, Combined] = OrderedDict()
 
     # -- opening -------------------------------------------------------------------------------------------------
@@ -114,20 +117,54 @@ class Workspace:
                 return
             suffix = draft_suffix(self.user, self._study.fingerprint)
             stem = self._stem(suffix)
-            self._journal = Journal(self._folder / f"{stem}.journal.db", self._study.fingerprint)
+            self._guard = self._sole_use(stem)
             try:
-                self._replay()
-                choices = self._journal.setting("choices")
+                self._journal = Journal(self._folder / f"{stem}.journal.db", self._study.fingerprint)
+                try:
+                    self._replay()
+                    choices = self._journal.setting("choices")
+                except StorageError:
+                    self._journal.close()
+                    raise
             except StorageError:
-                self._journal.close()
+                self._guard.release()
                 raise
             if choices:
-                self._study = self._study.with_choices(Choices(**choices))
-            self._autosaver = Autosaver(self._folder / f"{stem}.csv", self._draft)
+                kept = Choices(**choices)
+                # What was asked for at the start goes before what was chosen earlier.
+                asked = self._study.choices.sample_column
+                self._study = self._study.with_choices(kept if asked is None else replace(kept, sample_column=asked))
+            draft = self._folder / f"{stem}.csv"
+            self._autosaver = Autosaver(draft, self._draft)
             self._opened = True
-            if self._events:
-                # The draft may lack the last edits before a crash.
+            if self._is_behind(draft):
                 self._autosaver.request()
+
+    def _sole_use(self, stem: str) -> FileLock:
+        """Keep other processes from editing the same drafts; the lock ends with the process, however it ends."""
+        guard = FileLock(self._folder / f".{stem}.lock", timeout=0)
+        try:
+            guard.acquire()
+        except Timeout as error:
+            raise StorageError(
+                f"The drafts of this study in {self._folder} are open in another iscan-dash. Close it, or choose "
+                "another --annotations-dir."
+            ) from error
+        except OSError as error:
+            reason = error.strerror or error
+            raise StorageError(
+                f"{self._folder} cannot be written: {reason}. Choose another --annotations-dir."
+            ) from error
+        return guard
+
+    def _is_behind(self, draft: Path) -> bool:
+        """Tell whether the draft lacks edits that the journal has, as it may after a crash."""
+        if not self._events:
+            return False
+        try:
+            return draft.stat().st_mtime < datetime.fromisoformat(self._events[-1].time).timestamp()
+        except OSError:
+            return True
 
     def _stem(self, suffix: str) -> str:
         """Return the drafts' name: that of a journal found for these cells, else one made of the title."""
@@ -140,6 +177,7 @@ class Workspace:
             # Without the lock, which the autosaver needs for its last draft.
             self._autosaver.flush()
             self._journal.close()
+            self._guard.release()
         self._study.close()
 
     # -- looking -------------------------------------------------------------------------------------------------
@@ -151,10 +189,10 @@ class Workspace:
 
     @property
     def revision(self) -> int:
-        """Number of the newest event."""
+        """A number that grows with every edit and every choice."""
         self.open()
         with self._lock:
-            return self._events[-1].seq if self._events else 0
+            return (self._events[-1].seq if self._events else 0) + self._n_choices
 
     @property
     def save_status(self) -> SaveStatus:
@@ -508,6 +546,7 @@ class Workspace:
             self._journal.set_setting("choices", asdict(choices))
             self._study = self._study.with_choices(choices)
             self._previews.clear()
+            self._n_choices += 1
             if self._events:
                 # The draft names the sample of each cell.
                 self._autosaver.request()

@@ -8,7 +8,7 @@ from typing import Any
 
 import flask
 import pandas  # noqa: F401 - Plotly's JSON takes up a half-imported pandas when another thread imports it meanwhile
-from dash import Dash
+from dash import Dash, set_props
 
 from iscan_dash.core.study import open_study
 from iscan_dash.errors import IscanError
@@ -16,7 +16,8 @@ from iscan_dash.services.hashes import FileHashes
 from iscan_dash.services.workspace import Workspace
 from iscan_dash.settings import Settings
 from iscan_dash.web import layout, routes
-from iscan_dash.web.components import history, plot_panel, topbar
+from iscan_dash.web.components import history, plot_panel, toast, topbar
+from iscan_dash.web.ids import Shell
 from iscan_dash.web.pages import annotate, data
 from iscan_dash.web.plots import Plots
 from iscan_dash.web.preview import Previews
@@ -88,9 +89,19 @@ def create_app(settings: Settings) -> Dash:
     routes.register(server, services)
     for part in (topbar, plot_panel, history, data, annotate):
         part.register(app, services)
-    app.layout = lambda: layout.shell(services)
+    app.layout = lambda: _layout(services)
     threading.Thread(target=_warm_up, args=(services,), name="warm-up", daemon=True).start()
     return app
+
+
+def _layout(services: Services) -> Any:
+    """Return the page, or what keeps it from being shown."""
+    try:
+        services.workspace.open()
+        return layout.shell(services)
+    except IscanError as error:
+        log.warning("%s", error)
+        return layout.trouble(str(error))
 
 
 def _warm_up(services: Services) -> None:
@@ -98,12 +109,20 @@ def _warm_up(services: Services) -> None:
     try:
         plot_panel.first_spec(services)
         services.workspace.open()
-        services.hashes.start()
+        services.workspace.findings()
     except IscanError as error:
-        # The page asks for the same and shows the sentence.
+        # The page meets the same and shows the sentence.
         log.warning("%s", error)
+    services.hashes.start()
 
 
 def _log_error(error: Exception) -> Any:
-    """Keep the details of an unexpected error; the page shows that something went wrong."""
-    log.error("A callback failed.", exc_info=error)
+    """Say what happened on the page; keep the details of what nobody expected in the log."""
+    if isinstance(error, IscanError):
+        sentence = str(error)
+    else:
+        log.error("A callback failed.", exc_info=error)
+        sentence = (
+            f"Something went wrong ({type(error).__name__}). Nothing was changed; the server's log has the details."
+        )
+    set_props(Shell.TOAST, {"data": toast.message("danger", sentence)})

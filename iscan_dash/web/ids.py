@@ -65,7 +65,6 @@ class Annotate(StrEnum):
 class New(StrEnum):
     """New Annotation."""
 
-    CARDS = "new-cards"
     KIND = "new-kind"
     NAME = "new-name"
     NAME_ERROR = "new-name-error"
@@ -97,6 +96,7 @@ class Existing(StrEnum):
     TABLE = "existing-table"
     OPEN = "existing-open"
     HISTORY = "existing-history"
+    VERSIONS = "existing-versions"
     DELETED = "existing-deleted"
     REVERT_DIALOG = "existing-revert-dialog"
     REVERT_TEXT = "existing-revert-text"

@@ -30,6 +30,11 @@ INDEX = """<!DOCTYPE html>
 """
 
 
+def trouble(sentence: str) -> html.Div:
+    """Return the page that says why there is no other."""
+    return html.Div([html.H2("This study cannot be shown"), html.P(sentence)], className="empty-state", role="alert")
+
+
 def shell(services: Services) -> html.Div:
     """Return the page's frame as it is when a browser opens it."""
     return html.Div(

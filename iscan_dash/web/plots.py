@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 
 import numpy as np
 
-from iscan_dash.core.study import CategoryColumn
+from iscan_dash.core.study import CategoryColumn, NumberColumn
+from iscan_dash.core.study.columns import number_text
 from iscan_dash.core.study.matrices import KIND_TEXT
 from iscan_dash.core.study.study import QC_AXES
 from iscan_dash.figures.cells import (
@@ -71,6 +72,7 @@ class Plots:
         self._workspace = workspace
         self._api = f"{prefix}api/v1"
         self._recent: OrderedDict[Any, CellColours] = OrderedDict()
+        self._last_gene: NumberColumn | None = None
         self._lock = threading.Lock()
         stamps = [(str(dataset.path), dataset.stamp) for dataset in workspace.study.datasets]
         self.study_tag = hashlib.blake2b(repr(stamps).encode(), digest_size=6).hexdigest()
@@ -105,8 +107,12 @@ class Plots:
         """Return what changes whenever the colours of the cells may."""
         if by.kind == "annotation":
             return f"{self.study_tag}-{by.key}-{self._workspace.annotation(by.key).version}"
-        info = self._workspace.study.columns.get(by.key)
-        return f"{self.study_tag}-{info.treat_as if info and by.kind != 'gene' else ''}"
+        study = self._workspace.study
+        if by.kind == "gene":
+            seen: Any = (study.shown_matrices, sorted(study.choices.matrix_kinds.items()))
+        else:
+            seen = (study.columns.get(by.key), study.sample_column)
+        return f"{self.study_tag}-{hashlib.blake2b(repr(seen).encode(), digest_size=6).hexdigest()}"
 
     def _make(self, by: ColourBy) -> CellColours:
         study = self._workspace.study
@@ -117,7 +123,8 @@ class Plots:
                 if key
             }
             unit = ", ".join(KIND_TEXT[kind].split(",")[0] for kind in sorted(kinds))
-            return colour_by_number(study.gene(by.key), is_expression=True, unit=unit)
+            self._last_gene = study.gene(by.key)
+            return colour_by_number(self._last_gene, is_expression=True, unit=unit)
         if by.kind == "annotation":
             source = Source(by.kind, by.key)
             return colour_by_category(self._workspace.category(source), self._workspace.colours(source))
@@ -150,6 +157,8 @@ class Plots:
         columns = [info for info in self._workspace.study.columns.values() if info.treat_as == "category"]
         # Columns that all files have come first: half a study in grey tells little.
         for info in sorted(columns, key=lambda info: (-info.n_files, order.index(info.role))):
+            if len(self._workspace.study.category(info.name).labels) > self._workspace.max_items:
+                continue
             return ColourBy("cluster" if info.role == "cluster" else "metadata", info.name)
         return ColourBy("", "")
 
@@ -183,7 +192,7 @@ class Plots:
             "cells": study.n_cells,
             "xy": f"{self._api}/positions?{urlencode({'embedding': embedding, 'v': self.study_tag})}",
             "codes": f"{self._api}/codes?{query}" if colours.codes is not None else None,
-            "hover": f"{self._api}/cells/{{row}}?{urlencode({'by': str(by)})}",
+            "hover": f"{self._api}/cells/{{row}}?{query}",
             "ink": list(colours.ink),
             "scale": colours.scale,
             "missing": colours.missing,
@@ -215,14 +224,19 @@ class Plots:
             raise IndexError(f"there is no cell {row}")
         samples = study.samples
         fields = []
-        if by.kind and by.kind != "gene":
+        if by.kind == "gene":
+            gene = self._last_gene
+            if gene is not None and gene.name == by.key and np.isfinite(gene.values[row]):
+                fields.append([gene.name, number_text(float(f"{gene.values[row]:.6g}"))])
+        elif by.kind:
             column = (
                 self._workspace.category(Source(by.kind, by.key)) if by.kind == "annotation" else study.column(by.key)
             )
             if isinstance(column, CategoryColumn):
                 fields.append([column.name, (*column.labels, "missing")[column.codes[row]]])
             else:
-                fields.append([column.name, f"{column.values[row]:.4g}"])
+                value = column.values[row]
+                fields.append([column.name, number_text(value) if np.isfinite(value) else "missing"])
         return {
             "id": study.cell_ids[row].decode("utf-8", "replace"),
             "sample": samples.labels[samples.codes[row]],

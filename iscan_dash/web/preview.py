@@ -34,14 +34,13 @@ class Previews:
         Returns
         -------
         dict
-            ``labels``, ``cells``, ``by_default`` (numbers), ``counts`` (label, cells), ``warnings`` (code, sentence),
+            ``labels``, ``cells``, ``by_default`` (numbers), ``warnings`` (code, sentence),
             ``name_error`` and ``default_error`` ((code, sentence) or None), ``error`` (sentence or None).
         """
         found: dict[str, Any] = {
             "labels": 0,
             "cells": self._workspace.study.n_cells,
             "by_default": 0,
-            "counts": [],
             "warnings": [],
             "name_error": self._name_error(form.name),
             "default_error": None,
@@ -55,14 +54,18 @@ class Previews:
             return found
         except IscanError as error:
             return found | {"error": str(error)}
-        counts = combined.counts()
         notices = [("", notice) for notice in label_notices(form.default, combined.labels[0])]
         return found | {
-            "labels": len(counts),
+            "labels": len(combined.counts),
             "by_default": combined.n_default,
-            "counts": counts,
             "warnings": [*combined.warnings, *notices],
         }
+
+    def counts(self, form: CopyForm, wanted: str) -> list[tuple[str, int]]:
+        """Return the labels that contain a text, ignoring case, with their cells, most cells first."""
+        folded = wanted.casefold()
+        combined = self._workspace.preview(form.sources, form.recipe)
+        return [(label, count) for label, count in combined.counts if folded in label.casefold()]
 
     def rows(
         self, form: CopyForm, start: int, end: int, contains: Mapping[str, str], sort: Sequence[tuple[str, bool]]

@@ -25,6 +25,9 @@ T = TypeVar("T")
 PATIENCE = 20.0
 """Seconds until something that should happen is taken as not happening."""
 
+POLL = 0.05
+"""Seconds between two looks."""
+
 NOT_YET = (
     ElementClickInterceptedException,
     ElementNotInteractableException,
@@ -62,6 +65,7 @@ def start() -> Chrome:
     # The page says itself when it is ready.
     options.page_load_strategy = "none"
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    options.add_experimental_option("perfLoggingPrefs", {"enableNetwork": True, "enablePage": False})
     for argument in ARGUMENTS:
         options.add_argument(argument)
     return Chrome(service=Service(driver), options=options)
@@ -168,7 +172,9 @@ class Browser:
 
     def texts(self, css: str) -> list[str]:
         """Return the texts of all elements of a selector."""
-        found = self.js("return [...document.querySelectorAll(arguments[0])].map(e => (e.innerText ?? e.textContent).trim())", css)
+        found = self.js(
+            "return [...document.querySelectorAll(arguments[0])].map(e => (e.innerText ?? e.textContent).trim())", css
+        )
         return list(found)
 
     def attribute(self, css: str, name: str) -> str | None:
@@ -180,13 +186,17 @@ class Browser:
 
     def is_shown(self, css: str) -> bool:
         """Tell whether an element is there and can be seen."""
-        return bool(self.js("return Boolean(document.querySelector(arguments[0])?.checkVisibility({checkVisibilityCSS: true}))", css))
+        return bool(
+            self.js(
+                "return Boolean(document.querySelector(arguments[0])?.checkVisibility({checkVisibilityCSS: true}))", css
+            )
+        )
 
     # -- waiting -------------------------------------------------------------------------------------------------
 
     def wait(self, look: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
         """Look until something is seen, and return it."""
-        waiting = WebDriverWait(self.driver, seconds, 0.03, NOT_YET)
+        waiting = WebDriverWait(self.driver, seconds, POLL, NOT_YET)
         try:
             return waiting.until(lambda _: look())
         except TimeoutException:
@@ -194,7 +204,7 @@ class Browser:
 
     def until(self, look: Callable[[], T], expected: T, seconds: float = PATIENCE) -> None:
         """Look until what is seen is what was expected; otherwise show how they differ."""
-        waiting = WebDriverWait(self.driver, seconds, 0.03, NOT_YET)
+        waiting = WebDriverWait(self.driver, seconds, POLL, NOT_YET)
         try:
             waiting.until(lambda _: look() == expected)
         except TimeoutException:

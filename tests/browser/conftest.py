@@ -1,5 +1,6 @@
 """A Chromium for all browser tests, and servers to look at."""
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -52,13 +53,21 @@ def server(small_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     running.close()
 
 
+@pytest.fixture(scope="session")
+def port() -> int:
+    """A port for servers that come one after the other: Chromium keeps what it compiled for an address."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        free: int = probe.getsockname()[1]
+    return free
+
+
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Start servers of the test's own; their drafts go to ``tmp_path / "drafts"``."""
+def serve(tmp_path: Path, port: int) -> Iterator[Serve]:
+    """Start servers of the test's own, one at a time; their drafts go to ``tmp_path / "drafts"``."""
     started: list[Server] = []
 
     def start(*command: str | Path) -> Server:
-        started.append(Server(*command, folder=tmp_path / "drafts").start())
+        started.append(Server(*command, folder=tmp_path / "drafts", port=port).start())
         return started[-1]
 
     yield start

@@ -91,6 +91,7 @@ class Shell(Part):
         """Wait until the plot is painted and the panel is there."""
         ready = """
             return document.querySelector('#plot-1-frame[data-painted][data-view]') !== null
+              && document.querySelector('button#plot-colour') !== null
               && document.querySelector('#_pages_content')?.childElementCount > 0"""
         self.browser.wait(lambda: self.browser.js(ready), "the painted page", 60)
         return self
@@ -772,7 +773,9 @@ class ExistingAnnotations(Part):
 
     def recently_deleted(self) -> list[str]:
         """Return the names under Recently deleted."""
-        names = self.browser.js("return [...document.querySelectorAll('#existing-deleted li bdi')].map(e => e.textContent)")
+        names = self.browser.js(
+            "return [...document.querySelectorAll('#existing-deleted li bdi')].map(e => e.textContent)"
+        )
         return list(names)
 
     def restore(self, name: str) -> None:

@@ -36,13 +36,15 @@ class Server:
         ``demo``, or ``serve`` with its files and options.
     folder
         Where its drafts go.
+    port
+        Where it listens; a free port when 0.
     """
 
-    def __init__(self, *command: str | Path, folder: Path) -> None:
+    def __init__(self, *command: str | Path, folder: Path, port: int = 0) -> None:
         self.command = [str(part) for part in command]
         self.folder = folder
         self.url = ""
-        self._port = 0
+        self._port = port
         self._process: subprocess.Popen[str] | None = None
         self._errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the server is
 

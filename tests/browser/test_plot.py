@@ -59,28 +59,21 @@ def test_a_gene_is_found_and_painted(plot: PlotPanel, truth: ad.AnnData) -> None
     assert (plot.pixels() == clusters).all()
 
 
-def test_a_gene_leaves_the_column_and_a_column_the_gene(plot: PlotPanel) -> None:
+def test_the_legend_has_the_labels_and_counts_of_the_file(plot: PlotPanel, truth: ad.AnnData) -> None:
+    # A column takes the place of a gene.
     plot.search_gene("LYZ")
     assert plot.shown_colour() == "leiden_0.25"
-    plot.colour_by("phase")
-    assert plot.gene() == "Search ( / )"
-    assert plot.title() == "phase"
-
-
-@pytest.mark.parametrize("column", ["leiden_0.25", "leiden_1.0", "phase"])
-def test_the_legend_of_a_category_has_its_labels_and_counts(plot: PlotPanel, truth: ad.AnnData, column: str) -> None:
-    plot.colour_by(column)
-    counts = truth.obs[column].value_counts().to_dict()
-    order = list(truth.obs[column].cat.categories)
-    assert plot.legend() == {label: int(counts[label]) for label in order}
-    assert list(plot.legend()) == order
-    colours = plot.legend_colours()
-    assert len(set(colours.values())) == len(order)
-    rows = [line.split("\t") for line in plot.table().splitlines()]
-    assert rows == [[column, "Cells"], *([label, f"{counts[label]:,}"] for label in order)]
-
-
-def test_the_legend_of_a_number_has_its_range(plot: PlotPanel, truth: ad.AnnData) -> None:
+    for column in ("phase", "leiden_1.0", "leiden_0.25"):
+        plot.colour_by(column)
+        assert plot.gene() == "Search ( / )"
+        counts = truth.obs[column].value_counts().to_dict()
+        order = list(truth.obs[column].cat.categories)
+        assert plot.legend() == {label: int(counts[label]) for label in order}
+        assert list(plot.legend()) == order
+        colours = plot.legend_colours()
+        assert len(set(colours.values())) == len(order)
+        rows = [line.split("\t") for line in plot.table().splitlines()]
+        assert rows == [[column, "Cells"], *([label, f"{counts[label]:,}"] for label in order)]
     plot.colour_by("percent_mt")
     low, high = np.percentile(truth.obs["percent_mt"].to_numpy(), [1, 99])
     bar = plot.colour_bar()
@@ -94,37 +87,23 @@ def neighbour_distance(places: np.ndarray) -> np.ndarray:
     return distances
 
 
-def test_each_cell_is_painted_in_the_colour_of_its_label(plot: PlotPanel, truth: ad.AnnData) -> None:
+def test_cells_are_where_and_what_they_are(plot: PlotPanel, truth: ad.AnnData) -> None:
     plot.colour_by("leiden_1.0")
     places = plot.places(truth.obsm["X_umap"].T)
-    alone = np.argsort(-neighbour_distance(places))[:20]
+    loneliest = np.argsort(-neighbour_distance(places))[:20]
+    # The middle of a dot has the colour of its label.
     pixels, colours = plot.pixels(), plot.legend_colours()
-    painted = {cell: pixels[int(places[1, cell]), int(places[0, cell])] for cell in alone}
-    wrong = {
-        truth.obs_names[cell]: (hex_colour(str(pixel)), colours[truth.obs["leiden_1.0"].iloc[cell]])
-        for cell, pixel in painted.items()
-        if hex_colour(str(pixel)) != colours[truth.obs["leiden_1.0"].iloc[cell]]
-    }
-    assert wrong == {}
-
-
-def test_the_mouse_finds_the_cell_under_it(plot: PlotPanel, truth: ad.AnnData) -> None:
-    plot.colour_by("phase")
-    places = plot.places(truth.obsm["X_umap"].T)
-    box = plot.box()
+    painted = {cell: hex_colour(str(pixels[int(places[1, cell]), int(places[0, cell])])) for cell in loneliest}
+    assert painted == {cell: colours[truth.obs["leiden_1.0"].iloc[cell]] for cell in loneliest}
+    # The mouse finds the cell under it, in a crowd one that is near.
     names = list(truth.obs_names)
-    for cell in (10, 700, 2400):
-        x, y = places[:, cell]
-        assert 0 <= x <= box["width"]
-        assert 0 <= y <= box["height"]
-        found = plot.hover(float(x), float(y))
+    for cell in (10, 700, 2400, int(loneliest[0])):
+        found = plot.hover(*places[:, cell].tolist())
         shown = names.index(found["id"])
         assert np.hypot(*(places[:, shown] - places[:, cell])) <= 8
-        phase = str(truth.obs["phase"].iloc[shown])
-        assert (found["label"], found["sample"], found["fields"]) == (phase, "pbmc8k_2700", {"phase": phase})
-    # A cell that stands alone is that very cell.
-    alone = int(neighbour_distance(places).argmax())
-    assert plot.hover(*places[:, alone].tolist())["id"] == names[alone]
+        label = str(truth.obs["leiden_1.0"].iloc[shown])
+        assert (found["label"], found["sample"], found["fields"]) == (label, "pbmc8k_2700", {"leiden_1.0": label})
+    assert found["id"] == names[loneliest[0]]
 
 
 def test_pointing_at_a_label_brings_its_cells_out(plot: PlotPanel, browser: Browser) -> None:

@@ -98,7 +98,9 @@ def test_a_folder_that_is_away_is_said_and_made_good(browser: Browser, serve: Se
     assert server.draft().columns["first"] == server.draft().columns["second"] == LABELS
 
 
-def test_a_file_replaced_meanwhile_stops_edits(browser: Browser, serve: Serve, tmp_path: Path, small_file: Path) -> None:
+def test_a_file_replaced_meanwhile_stops_edits(
+    browser: Browser, serve: Serve, tmp_path: Path, small_file: Path
+) -> None:
     copy = tmp_path / "copy.h5ad"
     copy.write_bytes(small_file.read_bytes())
     shell = Shell(browser).open(serve("serve", copy), "/annotate")

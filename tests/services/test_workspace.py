@@ -192,7 +192,7 @@ class TestPreview:
         assert workspace.preview([source], CombineRecipe(" Unassigned ")) is first
 
         workspace.rename_label(made.id, 1, "B cell", made.version)
-        assert [label for label, _ in workspace.preview([source], RECIPE).counts()] == ["B cell", "Unassigned", "T"]
+        assert [label for label, _ in workspace.preview([source], RECIPE).counts] == ["B cell", "Unassigned", "T"]
 
     def test_follows_the_choices_about_the_study(self, workspace: Workspace) -> None:
         source = Source("metadata", "n_counts")
@@ -520,7 +520,7 @@ class TestOpening:
     def test_reads_no_journal_before_it_is_needed(self, workspace: Workspace, tmp_path: Path) -> None:
         assert list((tmp_path / "drafts").iterdir()) == []
         assert workspace.revision == 0
-        assert [path.suffixes for path in (tmp_path / "drafts").iterdir()] == [[".journal", ".db"]]
+        assert [path.suffixes for path in (tmp_path / "drafts").glob("[!.]*")] == [[".journal", ".db"]]
 
     def test_finds_the_work_again_though_the_file_was_moved(
         self, open_workspace: Opener, study_path: Path, tmp_path: Path
@@ -532,7 +532,7 @@ class TestOpening:
         again = open_workspace(moved)
 
         assert [annotation.live for annotation in again.annotations()] == [made.live]
-        names = sorted(path.name for path in (tmp_path / "drafts").iterdir())
+        names = sorted(path.name for path in (tmp_path / "drafts").glob("[!.]*"))
         assert [name.split("-")[0] for name in names] == ["mine", "mine"]
         assert again.save_status.path == str(tmp_path / "drafts" / names[0])
 

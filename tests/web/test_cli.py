@@ -54,7 +54,10 @@ def test_a_good_file(run: Run, tmp_path: Path) -> None:
     assert lines[1] == "small.h5ad: 60 cells"
     assert lines[2].startswith("  X: 6 genes, ")
     assert "embeddings: X_umap" in lines
-    assert "columns: tissue (metadata), phase (metadata), leiden (cluster), leiden_fine (cluster), score (metadata)" in lines
+    assert (
+        "columns: tissue (metadata), phase (metadata), leiden (cluster), leiden_fine (cluster), score (metadata)"
+        in lines
+    )
     assert lines[-1] == "Nothing to worry about."
 
 

@@ -55,9 +55,7 @@ def pages(app: Dash) -> dict[str, Any]:
             existing_annotations.deleted_list(workspace),
         ],
     }
-    return {
-        page["path"]: [frame, page["layout"](), filled.get(page["path"])] for page in dash.page_registry.values()
-    }
+    return {page["path"]: [frame, page["layout"](), filled.get(page["path"])] for page in dash.page_registry.values()}
 
 
 def test_every_page_is_there(pages: dict[str, Any]) -> None:

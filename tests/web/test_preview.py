@@ -34,9 +34,7 @@ def app(make_app: MakeApp, small_file: Path, folder: Path) -> Dash:
 def annotation(app: Dash) -> str:
     """An annotation to copy from; in it no cell is missing."""
     workspace = services_of(app).workspace
-    return workspace.create_from_existing(
-        "fine", [Source("cluster", "leiden_fine")], CombineRecipe("other")
-    ).id
+    return workspace.create_from_existing("fine", [Source("cluster", "leiden_fine")], CombineRecipe("other")).id
 
 
 def form_of(n_sources: int, missing: str, annotation: str, seq: int) -> tuple[dict[str, Any], list[list[str | None]]]:
@@ -68,8 +66,9 @@ def test_the_preview_is_what_is_made(app: Dash, folder: Path, annotation: str, n
     assert shown["seq"] == 7
     assert (shown["labels"], shown["cells"]) == (len(set(labels)), N_CELLS)
     assert shown["by_default"] == labels.count(DEFAULT)
-    assert Counter(dict(shown["counts"])) == Counter(labels)
-    assert [cells for _, cells in shown["counts"]] == sorted(Counter(labels).values(), reverse=True)
+    counts = services.previews.counts(new_annotation.read_form(form), "")
+    assert Counter(dict(counts)) == Counter(labels)
+    assert [cells for _, cells in counts] == sorted(Counter(labels).values(), reverse=True)
     assert (shown["name_error"], shown["default_error"], shown["error"]) == (None, None, None)
     asked = {"form": form, "start": 0, "end": N_CELLS}
     answer = app.server.test_client().post("/api/v1/preview/rows", json=asked).get_json()
@@ -123,7 +122,7 @@ def test_parts_that_read_alike_are_warned_of(app: Dash) -> None:
 def test_a_form_without_sources_is_all_default(app: Dash) -> None:
     form = {"seq": 1, "name": "", "default": DEFAULT, "copy_on": False, "metadata": ["tissue"]}
     shown = new_annotation.preview(services_of(app), form)
-    assert shown["counts"] == [(DEFAULT, N_CELLS)]
+    assert (shown["labels"], shown["by_default"]) == (1, N_CELLS)
     assert shown["name_error"] == ("E01", "Enter a name.")
 
 
@@ -133,11 +132,17 @@ def test_fields_that_are_too_long_are_refused_in_words(app: Dash) -> None:
             new_annotation.read_form({"seq": 1, "default": "d", field: text})
 
 
-def test_the_counts_table_lists_what_is_searched() -> None:
-    found = {"counts": [(f"T cell {number}", 100 - number) for number in range(70)] + [("B cell", 1)]}
-    texts = str(new_annotation.counts_table(found, None))
-    assert "and 21 more labels" in texts
-    assert "B cell" not in texts
-    assert "B cell" in str(new_annotation.counts_table(found, "b CELL"))
-    assert "No label matches" in str(new_annotation.counts_table(found, "NK"))
-    assert "No labels" in str(new_annotation.counts_table({"counts": []}, None))
+def test_the_counts_table_lists_what_is_searched(app: Dash) -> None:
+    services = services_of(app)
+    form, parts = form_of(3, "default", "", 1)
+    form["annotation"] = []
+    parts = parts[: len(form["metadata"]) + len(form["cluster"])]
+    labels = Counter(combined(parts, DEFAULT, " + ", "default"))
+    texts = str(new_annotation.counts_table(services, form, None))
+    assert all(f"'{label}'" in texts for label in labels)
+    wanted = min(labels)
+    found = str(new_annotation.counts_table(services, form, wanted.upper()))
+    assert f"'{wanted}'" in found
+    assert all(f"'{label}'" not in found for label in labels if wanted.casefold() not in label.casefold())
+    assert "No label matches" in str(new_annotation.counts_table(services, form, "no such label"))
+    assert "No labels" in str(new_annotation.counts_table(services, {**form, "default": ""}, None))

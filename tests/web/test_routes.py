@@ -180,7 +180,9 @@ def test_rows_are_filtered_and_sorted(client: FlaskClient) -> None:
     answer = ask(client, form=form, end=100, contains={"id": "CELL1"}, sort=[["label", True], ["i", True]]).get_json()
     values = small_values("leiden")
     cells = [1, *range(10, 20)]
-    wanted = sorted(cells, key=lambda cell: (-1 if values[cell] is None else int(str(values[cell])), cell), reverse=True)
+    wanted = sorted(
+        cells, key=lambda cell: (-1 if values[cell] is None else int(str(values[cell])), cell), reverse=True
+    )
     assert answer["total"] == len(cells)
     assert [row["i"] for row in answer["rows"]] == wanted
     # What the grid has no column for is left out of account.
@@ -287,7 +289,13 @@ def test_a_request_over_4_megabytes_is_refused(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", ROWS), ("POST", "/api/v1/status"), ("DELETE", "/api/v1/codes"), ("GET", "/api/v1/none"), ("GET", "/api/v2/")],
+    [
+        ("GET", ROWS),
+        ("POST", "/api/v1/status"),
+        ("DELETE", "/api/v1/codes"),
+        ("GET", "/api/v1/none"),
+        ("GET", "/api/v2/"),
+    ],
 )
 def test_routes_take_only_what_they_are_for(client: FlaskClient, method: str, path: str) -> None:
     response = client.open(path, method=method)

@@ -11,7 +11,12 @@ from iscan_dash.settings import DEMO_STUDY, Settings
 
 def test_nothing_set_serves_locally() -> None:
     settings = Settings()
-    assert (settings.host, settings.port, settings.user, settings.max_category_items) == ("127.0.0.1", 8050, "local", 1000)
+    assert (settings.host, settings.port, settings.user, settings.max_category_items) == (
+        "127.0.0.1",
+        8050,
+        "local",
+        1000,
+    )
     assert (settings.data, settings.title, settings.annotations_dir) == ((), None, None)
     assert (settings.obs_names, settings.sample_column) == (None, None)
 

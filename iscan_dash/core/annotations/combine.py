@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 
@@ -74,8 +75,9 @@ class Combined:
         """Cells that carry the default label."""
         return int((self.codes == DEFAULT).sum())
 
+    @cached_property
     def counts(self) -> list[tuple[str, int]]:
-        """Return the labels in use with their cells, most cells first."""
+        """The labels in use with their cells, most cells first."""
         tally = np.bincount(self.codes, minlength=len(self.labels))
         order = np.argsort(-tally, kind="stable")
         return [(self.labels[place], int(tally[place])) for place in order if tally[place]]

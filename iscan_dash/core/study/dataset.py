@@ -25,6 +25,14 @@ from iscan_dash.errors import DataError, UnknownColumn
 CHUNK = 65_536
 """Cell ids read at once."""
 
+UNREADABLE = "unreadable"
+"""Type of a column whose encoding we do not know; it is shown as such and ignored."""
+
+READABLE = frozenset(
+    {"", "array", "string-array", "categorical", "nullable-integer", "nullable-boolean", "nullable-string-array"}
+)
+"""Encodings of columns; the empty one is that of files written before AnnData 0.8."""
+
 COLOUR = re.compile(r"^#[0-9a-fA-F]{6}([0-9a-fA-F]{2})?$")
 
 
@@ -75,11 +83,13 @@ class Dataset:
         kind = encoding(element)
         if kind == "categorical":
             return "category"
+        if kind not in READABLE:
+            return UNREADABLE
         if kind.startswith("nullable-"):
             return kind.removeprefix("nullable-").removesuffix("-array")
         if isinstance(element, h5py.Dataset):
             return "text" if element.dtype.kind in "OSU" else str(element.dtype)
-        return kind or "unknown"
+        return kind or UNREADABLE
 
     def column(self, name: str) -> Column:
         """Read one obs column.
@@ -192,6 +202,8 @@ def open_dataset(path: Path) -> Dataset:
     except PermissionError as error:
         raise DataError(f"{path} cannot be read: permission denied.") from error
     except OSError as error:
+        if "unable to lock" in str(error):
+            raise DataError(f"{path} is being written by another program. Close it there, then try again.") from error
         damage = "is cut short" if "truncated" in str(error) else "is damaged"
         raise DataError(f"{path} {damage} and cannot be opened as HDF5. Copy or download it again.") from error
     try:

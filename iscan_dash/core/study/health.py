@@ -132,7 +132,7 @@ def _check_embeddings(study: Study) -> list[Finding]:
         missing = int(np.isnan(study.embedding(name)[0]).sum())
         if missing:
             text = f"{missing:,} cells have no position in {name}; they are never hit by a lasso."
-            found.append(Finding("D04", Severity.INFO, text, "Label them by a column or in the grid."))
+            found.append(Finding("D04", Severity.INFO, text, "Label them by a column."))
     return found
 
 
@@ -147,7 +147,7 @@ def _check_columns(study: Study, max_category_items: int) -> list[Finding]:
                 f"{name} has {len(column.labels):,} values (limit {max_category_items:,}). Colours group the rare "
                 'ones as "other"; data, filters and copies keep all values.'
             )
-            found.append(Finding("D05", Severity.INFO, text, "Set its role to ignore if it is an identifier."))
+            found.append(Finding("D05", Severity.INFO, text, "Treat it as ignore if it is an identifier."))
     return found
 
 

@@ -19,7 +19,7 @@ from iscan_dash.core.study.columns import (
     NumberColumn,
     concatenate,
 )
-from iscan_dash.core.study.dataset import CHUNK, Dataset, open_dataset
+from iscan_dash.core.study.dataset import CHUNK, UNREADABLE, Dataset, open_dataset
 from iscan_dash.core.study.fingerprint import content_fingerprint
 from iscan_dash.core.study.matrices import Evidence, MatrixKind, detect_kind
 from iscan_dash.errors import DataError, UnknownColumn
@@ -138,10 +138,6 @@ class _Shared:
             value = self._values[key]
             return value
 
-    def forget(self, key: Any) -> None:
-        with self._guard:
-            self._values.pop(key, None)
-
 
 @dataclass(frozen=True, eq=False)
 class Study:
@@ -228,7 +224,7 @@ class Study:
 
     def _read_samples(self) -> CategoryColumn:
         name, parts = self.sample_column, []
-        file_names = _distinct([dataset.name for dataset in self.datasets])
+        file_names = self.file_names
         for dataset, file_name in zip(self.datasets, file_names, strict=True):
             whole_file = CategoryColumn("Sample", np.zeros(dataset.n_cells, np.int8), (file_name,))
             if name is None or name not in dataset.column_names:
@@ -274,6 +270,8 @@ class Study:
         type_ = types[0] if len(set(types)) == 1 else "mixed"
         if name == self.sample_column:
             role, treat_as = "sample", "category"
+        if UNREADABLE in types:
+            return ColumnInfo(name, UNREADABLE, "ignore", "metadata", len(types))
         return ColumnInfo(name, type_, self.choices.treat_as.get(name, treat_as), role, len(types))
 
     def column(self, name: str) -> Column:
@@ -385,10 +383,19 @@ class Study:
 
     # -- expression ----------------------------------------------------------------------------------------------
 
+    @cached_property
+    def file_names(self) -> tuple[str, ...]:
+        """The files' names without their ending, numbered where they repeat."""
+        return tuple(_distinct([dataset.name for dataset in self.datasets]))
+
+    def matrix_name(self, dataset: Dataset, key: str) -> str:
+        """Return what a matrix of a file is called in `Choices.matrix_kinds`."""
+        return f"{self.file_names[self.datasets.index(dataset)]}:{key}"
+
     def matrix_kind(self, dataset: Dataset, key: str) -> Evidence:
         """Tell what kind of values a matrix of a file holds, as detected or as the user decided."""
         detected = self._shared.get(("kind", dataset.path, key), lambda: detect_kind(dataset.matrices[key]))
-        chosen = self.choices.matrix_kinds.get(f"{dataset.name}:{key}")
+        chosen = self.choices.matrix_kinds.get(self.matrix_name(dataset, key))
         if chosen is None:
             return detected
         return Evidence(MatrixKind(chosen), f"{chosen} (chosen by you)", detected.reason)

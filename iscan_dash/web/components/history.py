@@ -18,6 +18,8 @@ def stores() -> list[Any]:
     """Return the store of the histories, and the dialog that asks before a revert."""
     return [
         dcc.Store(id=Existing.HISTORY, storage_type="memory"),
+        # Apart from the history, which never goes back to the server.
+        dcc.Store(id=Existing.VERSIONS, storage_type="memory"),
         dcc.Store(id=Existing.REVERT_TARGET),
         dbc.Modal(
             [
@@ -45,7 +47,7 @@ def local_time(moment: str, *, brief: bool = False) -> html.Time:
 
 
 def entries(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
-    """Return the history of each annotation, the newest entry first, without the cells."""
+    """Return the newest 50 entries of each annotation's history, the newest first, without the cells."""
     return {
         state.id: [
             {
@@ -55,7 +57,7 @@ def entries(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
                 "cells": event.n_cells,
                 "author": event.author,
             }
-            for event in workspace.history(state.id)
+            for event in workspace.history(state.id)[:SHOWN]
         ]
         for state in workspace.annotations()
     }
@@ -64,7 +66,7 @@ def entries(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
 def popover_body(annotation_id: str, history: list[dict[str, Any]]) -> Any:
     """Return the list of an annotation's versions, each but the newest with its Revert."""
     rows = []
-    for place, entry in enumerate(history[:SHOWN]):
+    for place, entry in enumerate(history):
         button = dbc.Button(
             "Revert",
             id=revert_button(annotation_id, entry["version"]),
@@ -82,10 +84,10 @@ def popover_body(annotation_id: str, history: list[dict[str, Any]]) -> Any:
             )
         )
     head = html.Thead(html.Tr([html.Th("Timestamp"), html.Th("Description"), html.Th("Action")]))
-    more = len(history) - SHOWN
+    older = history[-1]["version"] - 1 if history else 0
     return [
         html.Table([head, html.Tbody(rows)], className="plain-table"),
-        html.P(f"and {more:,} older versions", className="muted") if more > 0 else None,
+        html.P(f"and {older:,} older versions", className="muted") if older else None,
     ]
 
 
@@ -105,9 +107,10 @@ def revert(services: Services, annotation_id: str, version: int) -> tuple[int, d
 def register(app: Dash, services: Services) -> None:
     """Add the callbacks of histories."""
 
-    @app.callback(Output(Existing.HISTORY, "data"), Input(Shell.REVISION, "data"))
-    def refill(_: int | None) -> dict[str, list[dict[str, Any]]]:
-        return entries(services.workspace)
+    @app.callback(Output(Existing.HISTORY, "data"), Output(Existing.VERSIONS, "data"), Input(Shell.REVISION, "data"))
+    def refill(_: int | None) -> tuple[dict[str, list[dict[str, Any]]], dict[str, int]]:
+        found = entries(services.workspace)
+        return found, {annotation: history[0]["version"] for annotation, history in found.items()}
 
     @app.callback(
         Output(Existing.REVERT_DIALOG, "is_open"),

@@ -238,7 +238,10 @@ def as_table(made: dict[str, Any] | None) -> Any:
     if made["scale"] != "categorical":
         low, high = made["ticks"]
         n_missing = made["n_missing"]
-        return f"{made['title']}: {low} to {high} over {made['cells'] - n_missing:,} cells, {n_missing:,} missing."
+        shown = made["cells"] - n_missing
+        return (
+            f"{made['title']}: the scale runs from {low} to {high}; {shown:,} cells have a value, {n_missing:,} none."
+        )
     rows = [
         html.Tr([html.Td(html.Bdi(row["label"])), html.Td(f"{row['count']:,}", className="number")])
         for row in made["legend"]

@@ -105,10 +105,13 @@ def register(app: Dash, services: Services) -> None:
         Output(Shell.UNDO, "title"),
         Output(Shell.REDO, "disabled"),
         Output(Shell.REDO, "title"),
+        Output(Shell.UNDO, "aria-label"),
+        Output(Shell.REDO, "aria-label"),
         Input(Shell.REVISION, "data"),
     )
-    def show_undo(_: int | None) -> tuple[bool, str, bool, str]:
-        return undo_buttons(services)
+    def show_undo(_: int | None) -> tuple[bool, str, bool, str, str, str]:
+        shown = undo_buttons(services)
+        return (*shown, shown[1], shown[3])
 
     @app.callback(
         *toast.outputs(),

@@ -9,6 +9,7 @@ from dash import ALL, Dash, Input, Output, State, dcc, html, no_update, register
 
 from iscan_dash.core.study import CategoryColumn, ColumnInfo, Study
 from iscan_dash.core.study.columns import number_text
+from iscan_dash.core.study.dataset import UNREADABLE
 from iscan_dash.core.study.genes import inspect_genes
 from iscan_dash.core.study.health import Finding, Severity
 from iscan_dash.core.study.matrices import MatrixKind
@@ -112,6 +113,11 @@ def column_rows(study: Study) -> list[dict[str, Any]]:
 
 
 def _column_row(study: Study, info: ColumnInfo) -> dict[str, Any]:
+    if info.type == UNREADABLE:
+        return {
+            **{"name": info.name, "type": info.type, "treat_as": "ignore", "role": info.role},
+            **{"choices": ["ignore"], "content": "written in a way we do not know", "missing": ""},
+        }
     column = study.column(info.name)
     is_text = not info.type.startswith(("int", "uint", "float"))
     row: dict[str, Any] = {"name": info.name, "type": info.type, "treat_as": info.treat_as, "role": info.role}
@@ -119,8 +125,8 @@ def _column_row(study: Study, info: ColumnInfo) -> dict[str, Any]:
     if isinstance(column, CategoryColumn):
         content = f"{len(column.labels):,} levels" if column.labels else "all missing"
     else:
-        ends = column.range
-        content = " to ".join(number_text(float(f"{end:.4g}")) for end in ends) if ends else "all missing"
+        ends = [end if column.is_integral else float(f"{end:.6g}") for end in column.range or ()]
+        content = " to ".join(number_text(end) for end in ends) or "all missing"
     if info.n_files < len(study.datasets):
         content += f" (in {info.n_files} of {len(study.datasets)} files)"
     return row | {"content": content, "missing": f"{column.n_missing:,}"}
@@ -150,7 +156,7 @@ def inventory(study: Study) -> list[Any]:
     for dataset, shown in zip(study.datasets, study.shown_matrices, strict=True):
         for key, matrix in dataset.matrices.items():
             evidence = study.matrix_kind(dataset, key)
-            name = f"{dataset.name}:{key}"
+            name = study.matrix_name(dataset, key)
             chosen = study.choices.matrix_kinds.get(name, DETECTED)
             options = [{"value": DETECTED, "label": "as detected"}] + [
                 {"value": str(kind), "label": str(kind)} for kind in MatrixKind

@@ -9,7 +9,7 @@ from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, 
 from iscan_dash.core.annotations import Annotation
 from iscan_dash.services.workspace import Workspace
 from iscan_dash.web.components import toast
-from iscan_dash.web.components.history import local_time, popover_body
+from iscan_dash.web.components.history import entries, local_time, popover_body
 from iscan_dash.web.components.topbar import icon_button
 from iscan_dash.web.ids import Existing, label_control, row_action
 from iscan_dash.web.services import Services
@@ -92,6 +92,7 @@ def _row(state: Annotation, history: list[dict[str, Any]], is_open: bool) -> htm
                     icon_button(history_id, "clock-history", "History"),
                     dbc.Popover(
                         dbc.PopoverBody(popover_body(own, history)),
+                        id=row_action("popover", own),
                         target=history_id,
                         trigger="hover focus",
                         autohide=False,
@@ -103,6 +104,8 @@ def _row(state: Annotation, history: list[dict[str, Any]], is_open: bool) -> htm
                 className="actions",
             ),
         ],
+        # Named, so that a row keeps its controls when others come, go or open.
+        id=row_action("row", own),
         className="is-open" if is_open else "",
         **{"data-annotation": own},
     )
@@ -237,13 +240,13 @@ def register(app: Dash, services: Services) -> None:
     @app.callback(
         Output(Existing.TABLE, "children"),
         Output(Existing.DELETED, "children"),
-        Input(Existing.HISTORY, "data"),
+        Input(Existing.VERSIONS, "data"),
         Input(Existing.OPEN, "data"),
     )
-    def show(history: dict[str, list[dict[str, Any]]] | None, open_id: str | None) -> tuple[Any, Any]:
-        if history is None:
+    def show(versions: dict[str, int] | None, open_id: str | None) -> tuple[Any, Any]:
+        if versions is None:
             return no_update, no_update
-        return table(services.workspace, history, open_id), deleted_list(services.workspace)
+        return table(services.workspace, entries(services.workspace), open_id), deleted_list(services.workspace)
 
     @app.callback(
         Output(Existing.OPEN, "data"),
@@ -274,27 +277,27 @@ def register(app: Dash, services: Services) -> None:
         Input({"type": "existing-name", "annotation": ALL}, "value"),
         Input({"type": "existing-default", "annotation": ALL}, "value"),
         Input({"type": "existing-description", "annotation": ALL}, "value"),
-        State(Existing.HISTORY, "data"),
+        State(Existing.VERSIONS, "data"),
         prevent_initial_call=True,
     )
-    def typed(_names: list[str], _defaults: list[str], _texts: list[str], history: dict[str, Any]) -> tuple[Any, Any]:
+    def typed(_names: list[str], _defaults: list[str], _texts: list[str], versions: dict[str, int]) -> tuple[Any, Any]:
         target = ctx.triggered_id
-        if not target or target["annotation"] not in history:
+        if not target or target["annotation"] not in versions:
             return no_update, no_update
-        text, version = ctx.triggered[0]["value"] or "", history[target["annotation"]][0]["version"]
+        text, version = ctx.triggered[0]["value"] or "", versions[target["annotation"]]
         return toast.attempt(lambda: edit_field(services, target, text, version))
 
     @app.callback(
         *toast.outputs(),
         Input({"type": "existing-label-colour", "annotation": ALL, "label": ALL}, "value"),
-        State(Existing.HISTORY, "data"),
+        State(Existing.VERSIONS, "data"),
         prevent_initial_call=True,
     )
-    def recoloured(_: list[str], history: dict[str, Any]) -> tuple[Any, Any]:
+    def recoloured(_: list[str], versions: dict[str, int]) -> tuple[Any, Any]:
         target = ctx.triggered_id
-        if not target or target["annotation"] not in history:
+        if not target or target["annotation"] not in versions:
             return no_update, no_update
-        version = history[target["annotation"]][0]["version"]
+        version = versions[target["annotation"]]
         return toast.attempt(lambda: recolour(services, target, ctx.triggered[0]["value"], version))
 
     app.clientside_callback(

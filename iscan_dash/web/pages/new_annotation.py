@@ -255,10 +255,13 @@ def preview(services: Services, values: dict[str, Any]) -> dict[str, Any]:
     return {**services.previews.summary(read_form(values)), "seq": values["seq"]}
 
 
-def counts_table(found: dict[str, Any], wanted: str | None) -> Any:
+def counts_table(services: Services, values: dict[str, Any], wanted: str | None) -> Any:
     """Return the labels with most cells, those that contain a text when one is given."""
-    text = (wanted or "").casefold()
-    matching = [(label, count) for label, count in found["counts"] if text in label.casefold()]
+    try:
+        matching = services.previews.counts(read_form(values), wanted or "")
+    except IscanError:
+        # The form says what is wrong in its place.
+        matching = []
     rows = [
         html.Tr([html.Td(html.Bdi(label), title=label), html.Td(f"{count:,}", className="number")])
         for label, count in matching[:MOST_COUNTS]
@@ -267,7 +270,7 @@ def counts_table(found: dict[str, Any], wanted: str | None) -> Any:
     if more > 0:
         rows.append(html.Tr(html.Td(f"and {more:,} more labels", colSpan=2, className="muted")))
     if not rows:
-        rows.append(html.Tr(html.Td("No label matches" if text else "No labels", colSpan=2, className="muted")))
+        rows.append(html.Tr(html.Td("No label matches" if wanted else "No labels", colSpan=2, className="muted")))
     return html.Table(html.Tbody(rows), className="plain-table")
 
 
@@ -308,16 +311,17 @@ def register(app: Dash, services: Services) -> None:
         try:
             return preview(services, values)
         except IscanError as error:
-            return {"seq": values["seq"], "error": str(error), "counts": [], "warnings": []}
+            return {"seq": values["seq"], "error": str(error), "warnings": []}
 
     @app.callback(
         Output(New.COUNTS, "children"),
         Input(New.PREVIEW, "data"),
         Input(New.COUNTS_SEARCH, "value"),
+        State(New.FORM, "data"),
         prevent_initial_call=True,
     )
-    def list_counts(found: dict[str, Any] | None, wanted: str | None) -> Any:
-        return counts_table(found, wanted) if found else no_update
+    def list_counts(_: dict[str, Any] | None, wanted: str | None, values: dict[str, Any] | None) -> Any:
+        return counts_table(services, values, wanted) if values else no_update
 
     app.clientside_callback(
         ClientsideFunction("iscan", "showPreview"),
@@ -340,6 +344,7 @@ def register(app: Dash, services: Services) -> None:
         Output(New.TOUCHED, "data"),
         Input(New.NAME, "n_blur"),
         Input(New.CREATE, "n_clicks"),
+        Input(New.NAME, "n_submit"),
         State(New.NAME, "value"),
         prevent_initial_call=True,
     )
@@ -352,15 +357,17 @@ def register(app: Dash, services: Services) -> None:
         Output(New.ANNOTATION, "value"),
         Output(New.COPY, "value"),
         Output(New.DEFAULT, "value"),
+        Output(New.MISSING, "value"),
         Output(New.TOUCHED, "data", allow_duplicate=True),
         Input(New.CREATE, "n_clicks"),
+        Input(New.NAME, "n_submit"),
         State(New.FORM, "data"),
         prevent_initial_call=True,
         running=[(Output(New.CREATE, "disabled"), True, False)],
     )
-    def make(clicks: int | None, values: dict[str, Any] | None) -> tuple[Any, ...]:
-        stay = (no_update,) * 7
-        if not clicks or not values:
+    def make(clicks: int | None, enters: int | None, values: dict[str, Any] | None) -> tuple[Any, ...]:
+        stay = (no_update,) * 8
+        if not (clicks or enters) or not values:
             return (no_update, no_update, *stay)
         try:
             revision, said = create(services, values)
@@ -369,7 +376,7 @@ def register(app: Dash, services: Services) -> None:
             return (no_update, no_update, *stay)
         except IscanError as error:
             return (no_update, toast.message("danger", str(error)), *stay)
-        return (revision, said, "", [], [], [], False, "Unassigned", False)
+        return (revision, said, "", [], [], [], False, "Unassigned", str(MissingParts.DEFAULT_PART), False)
 
     @app.callback(
         Output(New.ANNOTATION, "options"),

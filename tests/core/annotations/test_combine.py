@@ -68,8 +68,8 @@ def test_each_cell_gets_the_label_that_the_rules_say(
     assert len(set(combined.labels)) == len(combined.labels)
     assert set(combined.labels) == {default, *expected}
     assert combined.n_default == expected.count(default)
-    assert dict(combined.counts()) == {label: expected.count(label) for label in set(expected)}
-    numbers = [number for _, number in combined.counts()]
+    assert dict(combined.counts) == {label: expected.count(label) for label in set(expected)}
+    numbers = [number for _, number in combined.counts]
     assert numbers == sorted(numbers, reverse=True)
     check_warnings(combined, rows, recipe, expected)
 
@@ -98,7 +98,7 @@ def test_no_source_gives_every_cell_the_default() -> None:
 
     assert combined.labels == ("Unassigned",)
     assert combined.codes.tolist() == [0, 0, 0]
-    assert combined.counts() == [("Unassigned", 3)]
+    assert combined.counts == [("Unassigned", 3)]
     assert combined.warnings == ()
 
 
