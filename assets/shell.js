@@ -122,8 +122,28 @@
     return ranges.length === 4 && ranges.every(Number.isFinite) ? { embedding, x: ranges.slice(0, 2), y: ranges.slice(2) } : null;
   })();
 
-  function draw(spec) {
-    if (!spec) return;
+  /** On a dark page light greys would shine: cells without a value, or with zero, step back there too. */
+  const DARK_GREYS = { zero: "#3b434e", missing: "#4b5461" };
+  function themed(spec) {
+    if (document.documentElement.dataset.bsTheme !== "dark") return spec;
+    const grey = (colour, code) => (code === spec.missing ? DARK_GREYS.missing : spec.zero && colour === spec.zero ? DARK_GREYS.zero : colour);
+    return {
+      ...spec,
+      ink: spec.ink.map(grey),
+      zero: spec.zero && DARK_GREYS.zero,
+      legend: spec.legend.map((row) => ({ ...row, colour: grey(row.colour, row.code) })),
+    };
+  }
+
+  let drawn = null;
+  new MutationObserver(() => drawn && iscan.scatter.show(PLOT, themed(drawn))).observe(document.documentElement, {
+    attributeFilter: ["data-bs-theme"],
+  });
+
+  function draw(asked) {
+    if (!asked) return;
+    drawn = asked;
+    const spec = themed(asked);
     const shown = new URL(spec.xy, window.location.origin).searchParams.get("embedding");
     if (linked && (!linked.embedding || linked.embedding === shown)) {
       const { x, y } = linked;
