@@ -63,7 +63,7 @@ class Combined:
     codes
         Position of each cell's label, shape (n_cells,), int32.
     warnings
-        What the user should know, as (code, sentence), W1 to W4.
+        What the user should know, as (code, sentence), W1 to W5.
     """
 
     labels: tuple[str, ...]
@@ -116,13 +116,22 @@ def combine_columns(sources: Sequence[CategoryColumn], n_cells: int, recipe: Com
     if len(longest) > LABEL_LENGTH:
         raise NameRefused(
             "E07",
-            f"Combined labels get {len(longest)} characters long; the limit is {LABEL_LENGTH}. Choose fewer sources.",
+            f"Combined labels get {len(longest)} characters long; the limit is {LABEL_LENGTH}. "
+            + ("Choose fewer sources." if len(sources) > 1 else "Choose another column."),
         )
     labels = list(dict.fromkeys([recipe.default, *texts]))
     place = {text: position for position, text in enumerate(labels)}
     codes = np.array([place[text] for text in texts], np.int32)[inverse]
     combined = Combined(tuple(labels), codes, ())
-    return Combined(combined.labels, codes, tuple(_warnings(sources, combination, texts, combined, recipe)))
+    warnings = _warnings(sources, combination, texts, combined, recipe)
+    own = [text == recipe.default and None not in parts for parts, text in zip(combination, texts, strict=True)]
+    n_own = int(np.bincount(inverse, minlength=len(own))[own].sum())
+    if n_own:
+        # Counted on screen, as nothing is merged silently.
+        warnings.append(
+            ("W5", f'{n_own:,} cells have "{recipe.default}" as their own value; they are counted as default.')
+        )
+    return Combined(combined.labels, codes, tuple(warnings))
 
 
 def _combinations(sources: Sequence[CategoryColumn], n_cells: int) -> tuple[list[tuple[str | None, ...]], np.ndarray]:

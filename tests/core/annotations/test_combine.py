@@ -77,7 +77,7 @@ def test_each_cell_gets_the_label_that_the_rules_say(
 def check_warnings(
     combined: Combined, rows: list[list[str | None]], recipe: CombineRecipe, expected: list[str]
 ) -> None:
-    """See that W1, W3 and W4 come exactly when a plain count says so."""
+    """See that W1, W3, W4 and W5 come exactly when a plain count says so."""
     by_text: dict[str, set[tuple[str | None, ...]]] = {}
     for values, text in zip(rows, expected, strict=True):
         if recipe.missing == "leave_out" or None not in values:
@@ -86,9 +86,12 @@ def check_warnings(
     columns = [set(values) - {None} for values in zip(*rows, strict=True)]
     n_twins = sum(len({value.strip().lower() for value in values if value}) < len(values) for values in columns)
     codes = [code for code, _ in combined.warnings]
+    n_own = sum(None not in row and label == recipe.default for row, label in zip(rows, expected, strict=True))
     first = dict(combined.warnings).get("W1", "")
 
-    assert codes == ["W1"] * (n_merged > 0) + ["W3"] * (set(expected) == {recipe.default}) + ["W4"] * n_twins
+    assert codes == ["W1"] * (n_merged > 0) + ["W3"] * (set(expected) == {recipe.default}) + ["W4"] * n_twins + [
+        "W5"
+    ] * (n_own > 0)
     if n_merged:
         assert f" {n_merged} different combinations become the same label, e.g. " in first
 
@@ -242,3 +245,10 @@ def test_e07_a_label_that_gets_too_long() -> None:
 def test_the_recipe_as_plain_values() -> None:
     expected: dict[str, Any] = {"default": "x", "delimiter": "-", "missing": "leave_out"}
     assert CombineRecipe("x", "-", MissingParts.LEAVE_OUT).to_json() == expected
+
+
+def test_own_values_equal_to_the_default_are_counted() -> None:
+    column = CategoryColumn("fate", np.array([0, 1, -1, 1], np.int8), ("B", "Unassigned"))
+    combined = combine_columns([column], 4, CombineRecipe("Unassigned"))
+    assert combined.n_default == 3
+    assert combined.warnings == (("W5", '2 cells have "Unassigned" as their own value; they are counted as default.'),)
