@@ -109,6 +109,8 @@ def _serve(settings: Settings) -> None:
     from iscan_dash.web.app import create_app
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # A request that waits a moment for a thread is nothing to tell.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     app = create_app(settings)
     try:
         listening = socket.create_server((settings.host, settings.port))

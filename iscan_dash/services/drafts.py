@@ -17,7 +17,7 @@ import numpy as np
 
 from iscan_dash.core.annotations import Annotation
 from iscan_dash.core.study import Study
-from iscan_dash.errors import StorageError
+from iscan_dash.errors import IscanError, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -230,7 +230,8 @@ class Autosaver:
         try:
             write_whole(self.path, self._write())
         except Exception as error:
-            log.warning("The draft %s was not written.", self.path, exc_info=error)
+            if not isinstance(error, OSError | IscanError):
+                log.error("The draft %s was not written.", self.path, exc_info=error)
             with self._wake:
                 self._set(SaveState.FAILED, getattr(error, "strerror", None) or str(error))
             return

@@ -52,7 +52,7 @@ def test_a_gene_is_found_and_painted(plot: PlotPanel, truth: ad.AnnData) -> None
     assert bar.greys == ["0"]
     assert plot.legend() == {}
     assert (plot.pixels() != clusters).any(axis=2).mean() > 0.02
-    assert f"over {len(values):,} cells, 0 missing" in plot.table()
+    assert f"{len(values):,} cells have a value, 0 none" in plot.table()
     # Back to the clusters, pixel by pixel.
     plot.clear_gene()
     plot.wait_for_title("leiden_0.25")

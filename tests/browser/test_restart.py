@@ -83,7 +83,7 @@ def test_a_folder_that_is_away_is_said_and_made_good(browser: Browser, serve: Se
     away.rename(server.folder)
     browser.until(shell.save_text, "All saved")
     assert server.draft().columns["first"] == LABELS
-    assert [path.suffix for path in server.folder.iterdir() if path.name.startswith(".")] == []
+    assert [path.suffix for path in server.folder.iterdir() if path.name.startswith(".")] == [".lock"]
     # An edit that cannot be kept is refused, and none is lost.
     server.folder.rename(away)
     form = NewAnnotation(browser)
