@@ -62,7 +62,7 @@ def port() -> int:
 
 
 @pytest.fixture
-def serve(tmp_path: Path, port: int) -> Iterator[Serve]:
+def serve(browser: Browser, tmp_path: Path, port: int) -> Iterator[Serve]:
     """Start servers of the test's own, one at a time; their drafts go to ``tmp_path / "drafts"``."""
     started: list[Server] = []
 
@@ -71,5 +71,7 @@ def serve(tmp_path: Path, port: int) -> Iterator[Serve]:
         return started[-1]
 
     yield start
+    # A page that still asks would complain of a server that went away.
+    browser.leave()
     for running in started:
         running.close()

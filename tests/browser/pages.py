@@ -378,6 +378,13 @@ class PlotPanel(Part):
         self._move_view(lambda: self.browser.click("#plot-reset"))
 
     def _move_view(self, act: Callable[[], None]) -> None:
+        # The cells are painted before Plotly, which holds the tools, is there.
+        self.browser.wait(
+            lambda: self.browser.js(
+                "return Boolean(document.querySelector('#plot-1-graph .js-plotly-plot .nsewdrag'))"
+            ),
+            "the tools of the plot",
+        )
         before = self.view()
         act()
         self.browser.wait(lambda: self.view() != before, "the view to move")
