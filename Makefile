@@ -25,7 +25,7 @@ unit: $(VENV)/.installed-test
 
 browser: $(VENV)/.installed-test
 	@sh scripts/ensure_chromium.sh
-	$(BIN)/python -m pytest -q -m browser tests/browser
+	$(BIN)/python -m pytest -q -m browser --reruns 1 tests/browser
 
 bench: $(VENV)/.installed-test
 	@sh scripts/ensure_chromium.sh
