@@ -39,7 +39,7 @@ def iscan_dash(study: Path, threads: int) -> Program:
     """
 
     def command(state: Path) -> Command:
-        argv = [sys.executable, "-m", "iscan_dash", "serve", str(study)]
+        argv = [sys.executable, "-m", "iscan_dash", "serve", str(study), "--single-user"]
         return Command("iscan-dash", [*argv, "--port", "{port}", "--annotations-dir", str(state)], threads_env(threads))
 
     return Program("iscan-dash", command, ISCAN_DASH, interactions=iscan_dash_interactions)

@@ -28,9 +28,25 @@ study_options = (
 server_options = (
     click.option("--title", help="What to call the study."),
     click.option("--annotations-dir", type=click.Path(path_type=Path, file_okay=False), help="Where drafts go."),
+    click.option(
+        "--annotations-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE.csv",
+        help="The one file of annotations, with --single-user.",
+    ),
+    click.option("--disable-annotations", is_flag=True, default=None, help="Only look at the study."),
     click.option("--host", help="Address to listen on [127.0.0.1]."),
     click.option("--port", type=int, help="Port to listen on [8050, or the environment's PORT]."),
-    click.option("--user", help="Who edits [local]."),
+    click.option("--single-user", is_flag=True, default=None, help="Take everybody for the same user."),
+    click.option("--user", help="Who that single user is [local]."),
+    click.option(
+        "--users",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help='Let only these users in; see "iscan-dash users".',
+    ),
+    click.option("--allowed-hosts", metavar="NAMES", help="Names of this server, with commas between [any]."),
+    click.option("--proxies", type=int, metavar="N", help="Trusted proxies in front of this server [0]."),
 )
 data_argument = click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
 
@@ -85,6 +101,58 @@ def check(data: tuple[Path, ...], **options: Any) -> None:
         sys.exit(max((finding.severity for finding in findings), default=Severity.INFO))
 
 
+@main.group()
+def users() -> None:
+    """Say who may sign in: the file that serve --users reads."""
+
+
+users_file = click.option(
+    "--file",
+    "path",
+    required=True,
+    envvar="ISCAN_USERS",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The users file [the environment's ISCAN_USERS].",
+)
+
+
+@users.command("add")
+@click.argument("name")
+@users_file
+def add_user(name: str, path: Path) -> None:
+    """Add a user (NAME), or change the password of one; it is asked for."""
+    from iscan_dash.services.accounts import Accounts
+
+    with _plain_errors():
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+        is_new = Accounts(path).add(name, password)
+        click.echo(f"{name} can sign in now." if is_new else f"{name} has another password now.")
+
+
+@users.command("remove")
+@click.argument("name")
+@users_file
+def remove_user(name: str, path: Path) -> None:
+    """Remove a user (NAME), and sign them out."""
+    from iscan_dash.services.accounts import Accounts
+
+    with _plain_errors():
+        Accounts(path).remove(name)
+        click.echo(f"{name} cannot sign in any more.")
+
+
+@users.command("list")
+@users_file
+def list_users(path: Path) -> None:
+    """Name those who may sign in."""
+    from iscan_dash.services.accounts import Accounts
+
+    with _plain_errors():
+        for name in Accounts(path).names():
+            click.echo(name)
+
+
 def _settings(options: dict[str, Any], **more: Any) -> Settings:
     try:
         return Settings(**more, **{name: value for name, value in options.items() if value is not None})
@@ -107,17 +175,25 @@ def _serve(settings: Settings) -> None:
     import waitress.server
 
     from iscan_dash.web.app import create_app
+    from iscan_dash.web.security import LARGEST_UPLOAD
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # A request that waits a moment for a thread is nothing to tell.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    app = create_app(settings)
+    app = create_app(settings.with_loopback_hosts())
     try:
         listening = socket.create_server((settings.host, settings.port))
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
         raise IscanError(f"Cannot listen on {where}: {error.strerror}. Choose another --port.") from error
-    server = waitress.server.create_server(app.server, sockets=[listening], threads=8)
+    server = waitress.server.create_server(
+        app.server,
+        sockets=[listening],
+        threads=8,
+        max_request_body_size=LARGEST_UPLOAD,
+        # What trusted proxies say is read by the application.
+        clear_untrusted_proxy_headers=not settings.proxies,
+    )
     port = listening.getsockname()[1]
     click.echo(f"iscan-dash is ready: http://{settings.host}:{port}/  (Ctrl+C stops it)")
     # As Ctrl+C does: what is unsaved is written before the process ends.

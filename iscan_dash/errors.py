@@ -8,6 +8,8 @@
     ├── NameRefused           an annotation name or label breaks a rule (carries the rule's code)
     ├── EditConflict          the annotation changed since the page last saw it
     ├── NothingToUndo         the undo or redo stack is empty
+    ├── UserRefused           a user's name or password breaks a rule
+    ├── SettingsConflict      two settings ask for what cannot be had together
     └── StorageError          a draft or journal cannot be read or written
 
 The page and the command line show the sentence; the log has the rest. Anything that is not an ``IscanError`` is a
@@ -53,6 +55,15 @@ class EditConflict(IscanError):
 
 class NothingToUndo(IscanError):
     """There is no edit of this user left to undo or redo."""
+
+
+class UserRefused(IscanError, ValueError):
+    """A user's name or password breaks a rule."""
+
+
+# Not a ValueError: pydantic would wrap the sentence in a report of its own.
+class SettingsConflict(IscanError):
+    """Two settings ask for what cannot be had together."""
 
 
 class StorageError(IscanError):

@@ -1,12 +1,18 @@
 """Settings of a server: environment variables first, then the command line."""
 
+import ipaddress
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 from platformdirs import user_data_path
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from iscan_dash.errors import SettingsConflict
+
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+"""What a browser on the same machine calls it."""
 
 DEMO_STUDY = Path(__file__).parent / "demo" / "pbmc8k_2700.h5ad"
 """The study that comes with the package."""
@@ -35,6 +41,12 @@ class Settings(BaseSettings):
     annotations_dir: Path | None = None
     """Where drafts go; beside the first file when not given and it can be written, else the working directory."""
 
+    annotations_file: Path | None = None
+    """The one CSV file that is read, made when absent, and rewritten; for a single user."""
+
+    disable_annotations: bool = False
+    """Whether the study is only looked at."""
+
     obs_names: str | None = None
     """An obs column with the cell ids, instead of the index."""
 
@@ -45,16 +57,79 @@ class Settings(BaseSettings):
     """Values above which the colours of a category are grouped."""
 
     user: str = Field("local", min_length=1, max_length=64)
-    """Who edits."""
+    """Who edits, when the server has a single user; naming one makes it so."""
+
+    single_user: bool = False
+    """Whether everybody who reaches the server is the same user."""
+
+    user_header: str | None = Field(None, pattern=r"^[A-Za-z0-9-]{1,64}$")
+    """The header in which a trusted proxy, the only one who reaches the server, says who asks."""
+
+    users: Path | None = None
+    """The file of those who may sign in, made with ``iscan-dash users``."""
+
+    data_dir: Path = Field(default_factory=lambda: user_data_path("iscan-dash"))
+    """Where the server keeps its secret."""
+
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names under which the server may be asked for, separated by commas; any when empty."""
+
+    proxies: int = Field(0, ge=0, le=8)
+    """Trusted proxies in front of the server, which say for whom they ask and whether by https."""
 
     @field_validator("data", mode="before")
     @classmethod
     def _split_paths(cls, value: object) -> object:
         return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
 
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _refuse_conflicts(self) -> Self:
+        drafts = {"--annotations-file": self.annotations_file, "--annotations-dir": self.annotations_dir}
+        given = [option for option, value in drafts.items() if value is not None]
+        if self.disable_annotations:
+            given.insert(0, "--disable-annotations")
+        if len(given) > 1:
+            raise SettingsConflict(f"Use either {given[0]} or {given[1]}, not both.")
+        if self.annotations_file and not self.fixed_user:
+            raise SettingsConflict(
+                "--annotations-file needs --single-user: one file cannot hold the work of several users."
+            )
+        if sum(map(bool, (self.fixed_user, self.user_header, self.users))) > 1:
+            raise SettingsConflict(
+                "Choose one way to tell users apart: --single-user (or --user), --users, or ISCAN_USER_HEADER."
+            )
+        return self
+
+    @property
+    def fixed_user(self) -> str | None:
+        """The one user of the server, None when it tells users apart."""
+        return self.user if self.single_user or "user" in self.model_fields_set else None
+
+    def with_loopback_hosts(self) -> "Settings":
+        """Return settings for a server that listens on `host` itself.
+
+        On a loopback address it is asked for only under that address and its usual names: a site elsewhere whose name
+        points here (DNS rebinding) is refused.
+        """
+        try:
+            is_loopback = ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            is_loopback = self.host == "localhost"
+        if not is_loopback:
+            return self
+        own = f"[{self.host}]" if ":" in self.host else self.host
+        return self.model_copy(update={"allowed_hosts": tuple({*self.allowed_hosts, *LOOPBACK_HOSTS, own})})
+
     def with_demo(self) -> "Settings":
-        """Return settings that serve the demo study, with its drafts in the user's data folder."""
-        drafts = self.annotations_dir or user_data_path("iscan-dash") / "demo"
+        """Return settings that serve the demo study, with its drafts in the data folder unless said otherwise."""
+        drafts = self.annotations_dir
+        if not (drafts or self.annotations_file or self.disable_annotations):
+            drafts = self.data_dir / "demo"
         return self.model_copy(
             update={"data": (DEMO_STUDY,), "annotations_dir": drafts, "title": self.title or "PBMC 8k demo"}
         )

@@ -8,14 +8,14 @@ from typing import Any
 
 import flask
 import pandas  # noqa: F401 - Plotly's JSON takes up a half-imported pandas when another thread imports it meanwhile
-from dash import Dash, set_props
+from dash import Dash, html, set_props
 
 from iscan_dash.core.study import open_study
 from iscan_dash.errors import IscanError
 from iscan_dash.services.hashes import FileHashes
 from iscan_dash.services.workspace import Workspace
 from iscan_dash.settings import Settings
-from iscan_dash.web import layout, routes
+from iscan_dash.web import identity, layout, routes, security
 from iscan_dash.web.components import history, plot_panel, toast, topbar
 from iscan_dash.web.ids import Shell
 from iscan_dash.web.pages import annotate, data
@@ -26,8 +26,6 @@ from iscan_dash.web.services import Services
 PACKAGE = Path(__file__).parents[1]
 ASSETS = next(folder for folder in (PACKAGE / "assets", PACKAGE.parent / "assets") if folder.is_dir())
 """Our scripts and styles: inside the package when installed from a wheel, beside it in a checkout."""
-
-LARGEST_REQUEST = 4 << 20
 
 HASHING_DELAY = 3.0
 """Seconds left to the first page before the files are hashed."""
@@ -52,6 +50,8 @@ def create_app(settings: Settings) -> Dash:
     ------
     DataError
         The study cannot be opened.
+    StorageError
+        The drafts, the server's secret or the file of users cannot be read.
     """
     # Dash would ask a public server whether there is a newer version.
     os.environ["DASH_DISABLE_VERSION_CHECK"] = "true"
@@ -62,7 +62,6 @@ def create_app(settings: Settings) -> Dash:
         study, user=settings.user, annotations_dir=settings.annotations_dir, max_items=settings.max_category_items
     )
     server = flask.Flask(__name__, static_folder=None)
-    server.config["MAX_CONTENT_LENGTH"] = LARGEST_REQUEST
     app = Dash(
         __name__,
         server=server,
@@ -89,9 +88,22 @@ def create_app(settings: Settings) -> Dash:
     routes.register(server, services)
     for part in (topbar, plot_panel, history, data, annotate):
         part.register(app, services)
+    _finish(app)
     app.layout = lambda: _layout(services)
+    security.register(server, app, settings)
+    identity.register(server, settings)
     threading.Thread(target=_warm_up, args=(services,), name="warm-up", daemon=True).start()
     return app
+
+
+def _finish(app: Dash) -> None:
+    """Let Dash do now what it does before its first request, which may come from somebody unknown.
+
+    It looks at the layout then, which belongs to a user, and adds the last scripts to the page.
+    """
+    app.layout = html.Div()
+    with app.server.test_request_context():
+        app.server.preprocess_request()
 
 
 def _layout(services: Services) -> Any:

@@ -56,7 +56,7 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             stdin=subprocess.DEVNULL,
-            env=plain_environment(),
+            env=plain_environment() | {"ISCAN_DATA_DIR": str(self.folder / "server")},
             text=True,
         )
         assert self._process.stdout

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from dash import Dash
+from flask.testing import FlaskClient
 
 from iscan_dash.settings import Settings
 from iscan_dash.web.app import create_app
@@ -15,6 +16,18 @@ from iscan_dash.web.services import Services
 from tests.browser.studies import small_study
 
 MakeApp = Callable[..., Dash]
+
+
+SAME_ORIGIN = {"HTTP_SEC_FETCH_SITE": "same-origin"}
+"""What a browser says of a request that the server's own page makes."""
+
+
+def visitor(app: Dash) -> FlaskClient:
+    """Return a browser that opened the page."""
+    client = app.server.test_client()
+    client.environ_base |= SAME_ORIGIN
+    assert client.get("/").status_code == 200
+    return client
 
 
 def services_of(app: Dash) -> Services:
@@ -40,6 +53,7 @@ def make_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeApp]:
 
     def make(*files: Path, **settings: Any) -> Dash:
         folder = settings.pop("annotations_dir", None) or tmp_path_factory.mktemp("drafts")
+        settings.setdefault("data_dir", folder / "server")
         made.append(create_app(Settings(data=files, annotations_dir=folder, **settings)))
         return made[-1]
 

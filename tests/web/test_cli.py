@@ -24,6 +24,12 @@ from tests.studies import write_study
 Run = Callable[..., Result]
 
 
+@pytest.fixture(autouse=True)
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the server's secret in the test's folder."""
+    monkeypatch.setenv("ISCAN_DATA_DIR", str(tmp_path / "data"))
+
+
 @pytest.fixture
 def run() -> Run:
     """Run the command line; what it does not expect is a failure of the test."""
@@ -191,6 +197,9 @@ def test_one_bad_file_of_two(run: Run, tmp_path: Path) -> None:
         (["demo", "--port", "http"], "'http' is not a valid integer"),
         (["check", "x.h5ad", "--max-category-items", "1"], "greater than or equal to 2"),
         (["demo", "--user", ""], "at least 1 character"),
+        (["users"], "Commands:"),
+        (["users", "add", "--file", "users.txt"], "Missing argument 'NAME'"),
+        (["users", "list"], "Missing option '--file'"),
     ],
 )
 def test_a_command_that_makes_no_sense(run: Run, arguments: list[str], said: str) -> None:
@@ -198,6 +207,60 @@ def test_a_command_that_makes_no_sense(run: Run, arguments: list[str], said: str
     assert result.exit_code == 2
     assert said in result.output
     assert "Usage: " in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ["--annotations-file", "a.csv", "--annotations-dir", "drafts", "--single-user"],
+            "Use either --annotations-file or --annotations-dir, not both.",
+        ),
+        (
+            ["--annotations-file", "a.csv"],
+            "--annotations-file needs --single-user: one file cannot hold the work of several users.",
+        ),
+        (
+            ["--disable-annotations", "--annotations-dir", "drafts"],
+            "Use either --disable-annotations or --annotations-dir, not both.",
+        ),
+        (
+            ["--users", "users.txt", "--single-user"],
+            "Choose one way to tell users apart: --single-user (or --user), --users, or ISCAN_USER_HEADER.",
+        ),
+    ],
+)
+def test_options_that_cannot_be_had_together(run: Run, options: list[str], said: str) -> None:
+    assert sentence(run("demo", *options)) == said
+    assert sentence(run("serve", "x.h5ad", *options)) == said
+
+
+def test_users_are_kept_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "users.txt"
+
+    def users(*arguments: str, typed: str = "") -> Result:
+        return CliRunner().invoke(main, ["users", *arguments, "--file", str(path)], input=typed)
+
+    assert sentence(users("list")).startswith(f"The users file {path} cannot be read: ")
+    added = users("add", "ada", typed="correct horse\ncorrect horse\n")
+    assert (added.exit_code, added.output.splitlines()[-1]) == (0, "ada can sign in now.")
+    assert "correct horse" not in added.output + path.read_text()
+    users("add", "grace", typed="battery staple\nbattery staple\n")
+    changed = users("add", "ada", typed="another one\nanother one\n")
+    assert changed.output.splitlines()[-1] == "ada has another password now."
+    assert users("list").output == "ada\ngrace\n"
+    short = users("add", "x", typed="short\nshort\n")
+    assert (short.exit_code, "8 to 1,024 characters" in short.output) == (2, True)
+    assert users("remove", "ada").output == "ada cannot sign in any more.\n"
+    assert sentence(users("remove", "ada")) == f'{path} has no user "ada".'
+    assert users("list").output == "grace\n"
+
+
+def test_sign_in_needs_its_file(run: Run, tmp_path: Path) -> None:
+    small = small_study(tmp_path / "small.h5ad")
+    options = ["--port", "0", "--annotations-dir", tmp_path / "drafts", "--users", tmp_path / "none.txt"]
+    said = sentence(run("serve", small, *options))
+    assert said.startswith(f"The users file {tmp_path / 'none.txt'} cannot be read: No such file or directory. ")
 
 
 def test_help_and_version(run: Run) -> None:
@@ -226,7 +289,11 @@ def test_a_folder_that_cannot_be_made(run: Run, tmp_path: Path) -> None:
 
 def test_a_server_starts_answers_and_ends_on_ctrl_c(tmp_path: Path) -> None:
     small = small_study(tmp_path / "small.h5ad")
-    environment = plain_environment() | {"PORT": "0", "ISCAN_ANNOTATIONS_DIR": str(tmp_path / "drafts")}
+    environment = plain_environment() | {
+        "PORT": "0",
+        "ISCAN_ANNOTATIONS_DIR": str(tmp_path / "drafts"),
+        "ISCAN_DATA_DIR": str(tmp_path / "data"),
+    }
     process = subprocess.Popen(
         [sys.executable, "-m", "iscan_dash", "serve", str(small)],
         stdout=subprocess.PIPE,

@@ -13,7 +13,7 @@ from iscan_dash.services.workspace import Source
 from iscan_dash.web.pages import new_annotation
 from tests.browser.server import Draft
 from tests.browser.studies import N_CELLS, combined, small_values
-from tests.web.conftest import MakeApp, services_of
+from tests.web.conftest import MakeApp, services_of, visitor
 
 RULES = ("default", "leave_out", "whole_label")
 
@@ -71,7 +71,7 @@ def test_the_preview_is_what_is_made(app: Dash, folder: Path, annotation: str, n
     assert [cells for _, cells in counts] == sorted(Counter(labels).values(), reverse=True)
     assert (shown["name_error"], shown["default_error"], shown["error"]) == (None, None, None)
     asked = {"form": form, "start": 0, "end": N_CELLS}
-    answer = app.server.test_client().post("/api/v1/preview/rows", json=asked).get_json()
+    answer = visitor(app).post("/api/v1/preview/rows", json=asked).get_json()
     previewed = [row["label"] for row in answer["rows"]]
     assert previewed == labels
 
