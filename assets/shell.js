@@ -50,7 +50,9 @@
       poll.failures += 1;
       status = { ...(poll.status || {}), offline: poll.failures >= 2 };
     }
-    poll.status = status;
+    poll.status = iscan.status = status;
+    for (const { id, text } of status.notices || [])
+      iscan.toast.show({ id, kind: "warning", text, actions: [], seconds: null });
     const text = JSON.stringify(status);
     if (text !== poll.last) {
       poll.last = text;
@@ -270,12 +272,21 @@
   // -- local times ---------------------------------------------------------------------------------------------
 
   const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "medium" });
-  const briefClock = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "short" });
+  const dayClock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
+  const hourClock = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+
+  /** The hour of today, the day of another time: what tells rows of a narrow column apart. */
+  function brief(moment) {
+    return moment.toDateString() === new Date().toDateString() ? hourClock.format(moment) : dayClock.format(moment);
+  }
 
   function localTimes(root) {
-    for (const element of root.querySelectorAll("time.local-time:not([data-local])")) {
-      element.dataset.local = "yes";
-      element.textContent = (element.classList.contains("brief") ? briefClock : clock).format(new Date(element.dateTime));
+    for (const element of root.querySelectorAll("time.local-time")) {
+      // An element whose time changes is written anew by React.
+      if (element.dataset.local === element.dateTime) continue;
+      element.dataset.local = element.dateTime;
+      const moment = new Date(element.dateTime);
+      element.textContent = element.classList.contains("brief") ? brief(moment) : clock.format(moment);
     }
   }
 
@@ -317,6 +328,7 @@
         iscan.colourBy(`annotation:${JSON.parse(cause.prop_id.split(".n_clicks")[0]).annotation}`);
       },
       ...iscan.newAnnotation,
+      ...iscan.naming,
     },
   });
 })();

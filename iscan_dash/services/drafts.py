@@ -1,13 +1,16 @@
 """Drafts: the annotations of a user as a CSV file that any tool reads, rewritten soon after each edit."""
 
 import base64
+import contextlib
+import glob
 import hashlib
 import logging
 import os
 import re
+import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -29,6 +32,12 @@ RETRY = 3.0
 
 ROWS = 50_000
 """Cells written at once."""
+
+BACKUPS = 10
+"""Earlier versions of a draft that are kept."""
+
+NAME_RULE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What a collection may be called; it becomes part of file names."""
 
 
 def draft_suffix(user: str, fingerprint: str) -> str:
@@ -112,8 +121,77 @@ def draft_lines(study: Study, annotations: Sequence[Annotation], header: Sequenc
         yield "\n".join(map(",".join, rows)) + "\n"
 
 
-def write_whole(path: Path, pieces: Iterator[str]) -> None:
+@dataclass(frozen=True)
+class DraftPlace:
+    """Where the drafts of one user of one study are.
+
+    Parameters
+    ----------
+    folder
+        The folder of drafts.
+    name
+        What the user calls the collection.
+    suffix
+        Tells users and studies apart; see `draft_suffix`.
+    file
+        The draft when the server was given one file to keep; it gives the others their names too.
+    """
+
+    folder: Path
+    name: str
+    suffix: str
+    file: Path | None = None
+
+    @property
+    def draft(self) -> Path:
+        """The draft."""
+        return self.file or self.folder / f"{self.name}-{self.suffix}.csv"
+
+    @property
+    def journal(self) -> Path:
+        """The journal beside it."""
+        return self.draft.with_suffix(".journal.db")
+
+    @property
+    def backups(self) -> Path:
+        """The folder of its earlier versions."""
+        return self.folder / f"{self.name}-backups"
+
+    @property
+    def lock(self) -> Path:
+        """The file that only one process holds at a time; it does not depend on the name."""
+        return self.draft.with_name(f".{self.suffix}.lock")
+
+
+def find_place(folder: Path, suffix: str) -> DraftPlace | None:
+    """Find the drafts of a user of a study by their suffix, whatever their name; None when there are none yet."""
+    for ending in (".journal.db", ".csv"):
+        for found in sorted(folder.glob(f"*-{suffix}{ending}")):
+            return DraftPlace(folder, found.name.removesuffix(f"-{suffix}{ending}"), suffix)
+    return None
+
+
+def write_whole(
+    path: Path,
+    pieces: Iterable[str],
+    *,
+    before_replacing: Callable[[str], None] = lambda _: None,
+) -> str:
     """Write a file so that a reader sees the old one or the new one, never a part, whenever the power fails.
+
+    Parameters
+    ----------
+    path
+        The file.
+    pieces
+        Its text.
+    before_replacing
+        Called with the digest of the new file, when that is on the disk and the old one still in place.
+
+    Returns
+    -------
+    str
+        The digest; see `file_digest`.
 
     Raises
     ------
@@ -122,15 +200,21 @@ def write_whole(path: Path, pieces: Iterator[str]) -> None:
     """
     # Not by tempfile, whose files nobody else may read, while the folder may be a lab's.
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    digest = hashlib.blake2b(digest_size=16)
     try:
-        with temporary.open("x", encoding="utf-8", errors="backslashreplace", newline="") as stream:
+        with temporary.open("xb") as stream:
             for piece in pieces:
-                stream.write(piece)
+                block = piece.encode("utf-8", "backslashreplace")
+                digest.update(block)
+                stream.write(block)
             stream.flush()
             os.fsync(stream.fileno())
+        before_replacing(digest.hexdigest())
         temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        # The folder itself may be gone.
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
     if os.name == "posix":
         # The rename itself is on disk only when the folder is.
@@ -139,6 +223,57 @@ def write_whole(path: Path, pieces: Iterator[str]) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+    return digest.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Return the digest that tells whether a file is the one that was written: BLAKE2b, 16 bytes, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def keep_backup(draft: Path, backups: Path) -> None:
+    """Keep the draft as it is under the time of day, and the newest 10 such versions.
+
+    Parameters
+    ----------
+    draft
+        The draft, which is about to be replaced; nothing happens when there is none.
+    backups
+        The folder of its earlier versions, made when needed.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written.
+    """
+    if not draft.exists():
+        return
+    backups.mkdir(exist_ok=True)
+    _link(draft, backups / f"{draft.stem}-{_stamp()}.csv")
+    versions = sorted(backups.glob(f"{glob.escape(draft.stem)}-*.csv"))
+    for old in versions[:-BACKUPS]:
+        old.unlink(missing_ok=True)
+
+
+def set_aside(draft: Path, backups: Path) -> Path:
+    """Keep a draft that cannot be understood where no rotation reaches it, and return where."""
+    backups.mkdir(exist_ok=True)
+    kept = backups / f"outside-{draft.stem}-{_stamp()}.csv"
+    _link(draft, kept)
+    return kept
+
+
+def _link(file: Path, name: Path) -> None:
+    try:
+        os.link(file, name)
+    except OSError:
+        # Some file systems, those of USB sticks among them, know no links.
+        shutil.copy2(file, name)
+
+
+def _stamp() -> str:
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
 
 
 class SaveState(StrEnum):
@@ -172,19 +307,18 @@ class SaveStatus:
 
 
 class Autosaver:
-    """Rewrites a draft in a thread of its own, a moment after each edit, and tries again while that fails.
+    """Has a draft rewritten in a thread of its own, a moment after each edit, and again while that fails.
 
     Parameters
     ----------
     path
-        The draft.
-    write
-        Gives the draft's text, block by block, as of now.
+        The draft, for the status.
+    save
+        Writes it as of now; what it raises is the reason that is shown.
     """
 
-    def __init__(self, path: Path, write: Callable[[], Iterator[str]]) -> None:
-        self.path = path
-        self._write = write
+    def __init__(self, path: Path, save: Callable[[], None]) -> None:
+        self._save_draft = save
         self._wake = threading.Condition()
         self._wanted = self._done = 0
         self._stopping = False
@@ -198,6 +332,11 @@ class Autosaver:
         with self._wake:
             return self._status
 
+    def moved(self, path: Path) -> None:
+        """Tell where the draft is by now."""
+        with self._wake:
+            self._status = replace(self._status, path=str(path))
+
     def request(self) -> None:
         """Ask for the draft to be written soon."""
         with self._wake:
@@ -207,7 +346,7 @@ class Autosaver:
             self._wake.notify_all()
 
     def flush(self, timeout: float = 30) -> bool:
-        """Write now what is waiting; return whether all is saved."""
+        """Write now what is waiting, end the thread, and return whether all is saved."""
         with self._wake:
             self._stopping = True
             self._wake.notify_all()
@@ -228,10 +367,10 @@ class Autosaver:
 
     def _save(self, goal: int) -> None:
         try:
-            write_whole(self.path, self._write())
+            self._save_draft()
         except Exception as error:
             if not isinstance(error, OSError | IscanError):
-                log.error("The draft %s was not written.", self.path, exc_info=error)
+                log.error("The draft %s was not written.", self._status.path, exc_info=error)
             with self._wake:
                 self._set(SaveState.FAILED, getattr(error, "strerror", None) or str(error))
             return
@@ -241,6 +380,5 @@ class Autosaver:
             self._set(SaveState.SAVING if self._wanted > goal else SaveState.SAVED, saved_at=saved_at)
 
     def _set(self, state: SaveState, reason: str = "", saved_at: str | None = None) -> None:
-        self._status = SaveStatus(
-            state, reason, str(self.path), self._status.saved_at if saved_at is None else saved_at
-        )
+        kept = self._status
+        self._status = SaveStatus(state, reason, kept.path, kept.saved_at if saved_at is None else saved_at)

@@ -1,9 +1,11 @@
 """The journal of edits: the truth about a user's annotations, on disk before an edit is acknowledged."""
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,31 @@ CREATE TABLE events (
 """
 
 _COLUMNS = "annotation_id, version, time, author, verb, description, n_cells, undoes, before, after, delta"
+
+
+@dataclass(frozen=True)
+class JournalLabel:
+    """What a journal says of itself.
+
+    Parameters
+    ----------
+    path
+        The file.
+    fingerprint
+        Fingerprint of the study whose cells it is about.
+    user
+        Id of the user whose annotations it holds, ``""`` when it does not tell.
+    user_name
+        What others call that user.
+    n_events
+        Number of its last event.
+    """
+
+    path: Path
+    fingerprint: str
+    user: str
+    user_name: str
+    n_events: int
 
 
 @dataclass(frozen=True)
@@ -142,18 +169,41 @@ class Journal:
         """
         values = (*astuple(event)[1:], _dump(change.before), _dump(change.after), change.delta.to_bytes())
         try:
-            with self._lock, self._db:
+            with self._writing():
                 self._db.execute("BEGIN IMMEDIATE")
                 cursor = self._db.execute(f"INSERT INTO events ({_COLUMNS}) VALUES (?{', ?' * 10})", values)
         except sqlite3.Error as error:
             raise StorageError(
-                f"The edit was not saved in {self.path}: {error}. Free the disk, then try again."
+                f"The edit was not saved in {self.path}: {error}. Free the disk or bring the folder back, then try "
+                "again."
             ) from error
         assert cursor.lastrowid is not None
         return replace(event, seq=cursor.lastrowid)
 
-    def replay(self) -> Iterator[tuple[Event, Change]]:
-        """Read all events with their changes, in order.
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Commit what is written within, in a file that is there.
+
+        SQLite goes on writing into a file that was removed, where nobody would find it again. As long as this process
+        holds it open it can still be read, so it is written anew where it was, once its folder is there.
+        """
+        with self._lock:
+            if not self.path.exists():
+                copy = sqlite3.connect(self.path, timeout=5, check_same_thread=False, isolation_level=None)
+                self._db.backup(copy)
+                self._db.close()
+                self._db = copy
+                self._db.execute("PRAGMA synchronous = FULL")
+            with self._db:
+                yield
+
+    def replay(self, after: int = 0) -> Iterator[tuple[Event, Change]]:
+        """Read the events with their changes, in order.
+
+        Parameters
+        ----------
+        after
+            Number of the last event that is known already.
 
         Raises
         ------
@@ -161,10 +211,8 @@ class Journal:
             The file is damaged.
         """
         try:
-            for row in self._db.execute(f"SELECT seq, {_COLUMNS} FROM events ORDER BY seq"):
-                event = Event(*row[:9])
-                yield event, _read_change(event.annotation_id, *row[9:])
-        except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
+            yield from _events(self._db, after)
+        except _UNREADABLE as error:
             raise self._damaged(error) from error
 
     def change(self, event: Event) -> Change:
@@ -179,7 +227,7 @@ class Journal:
             with self._lock:
                 row = self._db.execute("SELECT before, after, delta FROM events WHERE seq = ?", (event.seq,)).fetchone()
             return _read_change(event.annotation_id, *row)
-        except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
+        except _UNREADABLE as error:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> StorageError:
@@ -209,16 +257,77 @@ class Journal:
             It could not be written.
         """
         try:
-            with self._lock, self._db:
+            with self._writing():
                 self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"setting:{key}", json.dumps(value)))
         except sqlite3.Error as error:
             raise StorageError(
-                f"The setting was not saved in {self.path}: {error}. Free the disk, then try again."
+                f"The setting was not saved in {self.path}: {error}. Free the disk or bring the folder back, then try "
+                "again."
             ) from error
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def read_label(path: Path) -> JournalLabel | None:
+    """Return what a journal says of itself without opening it for writing, None when it cannot be read.
+
+    Parameters
+    ----------
+    path
+        The file.
+    """
+    try:
+        with closing(_connect_to_read(path)) as db:
+            meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
+            (n_events,) = db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
+        if int(meta["format"]) > FORMAT:
+            return None
+        user = json.loads(meta.get("setting:user", "{}"))
+        return JournalLabel(
+            path, str(meta["fingerprint"]), str(user.get("id", "")), str(user.get("name", "")), n_events
+        )
+    except (AttributeError, *_UNREADABLE):
+        return None
+
+
+def read_events(path: Path, after: int = 0) -> Iterator[tuple[Event, Change]]:
+    """Read the events of a journal that another process or user may be writing.
+
+    Parameters
+    ----------
+    path
+        The file.
+    after
+        Number of the last event that is known already.
+
+    Raises
+    ------
+    StorageError
+        It cannot be read.
+    """
+    try:
+        with closing(_connect_to_read(path)) as db:
+            yield from _events(db, after)
+    except _UNREADABLE as error:
+        raise StorageError(f"The journal {path} cannot be read: {error}.") from error
+
+
+_UNREADABLE = (sqlite3.Error, ValueError, KeyError, TypeError)
+"""What reading a damaged journal raises."""
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    # "rw" and not "ro": after a crash of its writer SQLite has to roll the last edit back before it can read.
+    mode = "rw" if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK) else "ro"
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=5, isolation_level=None)
+
+
+def _events(db: sqlite3.Connection, after: int) -> Iterator[tuple[Event, Change]]:
+    for row in db.execute(f"SELECT seq, {_COLUMNS} FROM events WHERE seq > ? ORDER BY seq", (after,)):
+        event = Event(*row[:9])
+        yield event, _read_change(event.annotation_id, *row[9:])
 
 
 def _dump(header: Header | None) -> str | None:

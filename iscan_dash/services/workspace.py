@@ -1,35 +1,39 @@
 """The workspace: an open study and a user's annotations of it, as they stand and as they came to be."""
 
 import threading
+import time
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from filelock import FileLock, Timeout
+import numpy as np
 
 from iscan_dash import __version__
 from iscan_dash.core import palette
 from iscan_dash.core.annotations import Annotation, Change, Header, Label, edits
 from iscan_dash.core.annotations.annotation import DEFAULT, absent
 from iscan_dash.core.annotations.combine import Combined, CombineRecipe, combine_columns
+from iscan_dash.core.annotations.csv_table import open_csv_table
+from iscan_dash.core.annotations.label_table import LabelTable, import_column, match_table
 from iscan_dash.core.annotations.names import check_label, check_name, free_name
+from iscan_dash.core.annotations.outside import column_of, new_columns, outside_changes
 from iscan_dash.core.study import CategoryColumn, Choices, Study
 from iscan_dash.core.study.health import Finding, check_study
-from iscan_dash.errors import EditConflict, NothingToUndo, StorageError, UnknownColumn
-from iscan_dash.services.drafts import (
-    Autosaver,
-    SaveStatus,
-    annotations_folder,
-    collection_name,
-    draft_lines,
-    draft_suffix,
-)
-from iscan_dash.services.journal import Event, Journal
+from iscan_dash.errors import DataError, EditConflict, NameRefused, NothingToUndo, StorageError, UnknownColumn
+from iscan_dash.services.collection import Collection
+from iscan_dash.services.drafts import Autosaver, DraftPlace, SaveStatus, collection_name, draft_lines
+from iscan_dash.services.journal import Event
+from iscan_dash.services.reattach import OldDrafts, find_old_drafts
+from iscan_dash.services.shared import SharedAnnotations
 
+SETTLED = 1.0
+"""Seconds after which a draft that another program writes is taken as complete."""
+
+DEFAULT_LABEL = "Unassigned"
 UNDO_DEPTH = 200
 KEEP_DELETED = timedelta(days=30)
 PREVIEWS = 4
@@ -53,6 +57,28 @@ class Source:
 
 
 @dataclass(frozen=True)
+class ImportChoice:
+    """What to do with a column of a table.
+
+    Parameters
+    ----------
+    column
+        The column, as the table's report calls it.
+    name
+        The annotation's name.
+    default
+        The label of cells that the table has none for.
+    replaces
+        Whether the labels of the user's annotation of that name are replaced, as a new version of it.
+    """
+
+    column: str
+    name: str
+    default: str = DEFAULT_LABEL
+    replaces: bool = False
+
+
+@dataclass(frozen=True)
 class Deleted:
     """A deleted annotation that can be brought back.
 
@@ -71,6 +97,22 @@ class Deleted:
     time: str
 
 
+@dataclass(frozen=True)
+class Notice:
+    """Something the user should know that no edit of theirs brought about.
+
+    Parameters
+    ----------
+    id
+        Tells notices apart, so that each is shown once.
+    text
+        One or two sentences.
+    """
+
+    id: str
+    text: str
+
+
 class Workspace:
     """An open study and one user's annotations of it.
 
@@ -82,22 +124,47 @@ class Workspace:
     study
         The open study.
     user
-        Who edits.
-    annotations_dir
-        Where drafts go; beside the first file when None.
+        Id of who edits; the drafts' names come from it.
+    user_name
+        What others call them; the id when None.
+    folder
+        Where drafts go.
+    file
+        The draft, when the server was given one file to keep.
+    shared
+        Gives the annotations of other users; None when there are none to see.
     max_items
         Labels above which the user is told that colours are grouped.
+    is_closed
+        Whether annotations are switched off on this server.
     """
 
-    def __init__(self, study: Study, *, user: str, annotations_dir: Path | None = None, max_items: int = 1000) -> None:
+    def __init__(
+        self,
+        study: Study,
+        *,
+        user: str,
+        folder: Path,
+        user_name: str | None = None,
+        file: Path | None = None,
+        shared: Callable[[], SharedAnnotations | None] = lambda: None,
+        max_items: int = 1000,
+        is_closed: bool = False,
+    ) -> None:
         self.user = user
+        self.user_name = user_name or user
         self.max_items = max_items
+        self.is_closed = is_closed
         self._study = study
-        self._folder = annotations_folder(annotations_dir, study)
+        self._folder = folder
+        self._file = file
+        self._shared = shared
         self._lock = threading.RLock()
         self._opened = False
         self._states: dict[str, Annotation] = {}
+        self._written: dict[str, Annotation] = {}
         self._events: list[Event] = []
+        self._notices: list[Notice] = []
         self._findings: tuple[str, list[Finding]] | None = None
         self._n_choices = 0
         self._previews: OrderedDict[Any, Combined] = OrderedDict()
@@ -115,70 +182,78 @@ class Workspace:
         with self._lock:
             if self._opened:
                 return
-            suffix = draft_suffix(self.user, self._study.fingerprint)
-            stem = self._stem(suffix)
-            self._guard = self._sole_use(stem)
+            self._collection = Collection(
+                self._folder, self.user, self._study.fingerprint, collection_name(self._study.title), self._file
+            )
             try:
-                self._journal = Journal(self._folder / f"{stem}.journal.db", self._study.fingerprint)
-                try:
-                    self._replay()
-                    choices = self._journal.setting("choices")
-                except StorageError:
-                    self._journal.close()
-                    raise
+                self._replay()
+                choices = self._collection.setting("choices")
             except StorageError:
-                self._guard.release()
+                self._collection.close()
                 raise
             if choices:
                 kept = Choices(**choices)
                 # What was asked for at the start goes before what was chosen earlier.
                 asked = self._study.choices.sample_column
                 self._study = self._study.with_choices(kept if asked is None else replace(kept, sample_column=asked))
-            draft = self._folder / f"{stem}.csv"
-            self._autosaver = Autosaver(draft, self._draft)
+            self._autosaver = Autosaver(self._collection.place.draft, self._save_draft)
             self._opened = True
-            if self._is_behind(draft):
+            if self._collection.edited_outside() or self._collection.draft_is_behind(self._last_seq):
                 self._autosaver.request()
 
-    def _sole_use(self, stem: str) -> FileLock:
-        """Keep other processes from editing the same drafts; the lock ends with the process, however it ends."""
-        guard = FileLock(self._folder / f".{stem}.lock", timeout=0)
-        try:
-            guard.acquire()
-        except Timeout as error:
-            raise StorageError(
-                f"The drafts of this study in {self._folder} are open in another iscan-dash. Close it, or choose "
-                "another --annotations-dir."
-            ) from error
-        except OSError as error:
-            reason = error.strerror or error
-            raise StorageError(
-                f"{self._folder} cannot be written: {reason}. Choose another --annotations-dir."
-            ) from error
-        return guard
-
-    def _is_behind(self, draft: Path) -> bool:
-        """Tell whether the draft lacks edits that the journal has, as it may after a crash."""
-        if not self._events:
-            return False
-        try:
-            return draft.stat().st_mtime < datetime.fromisoformat(self._events[-1].time).timestamp()
-        except OSError:
-            return True
-
-    def _stem(self, suffix: str) -> str:
-        """Return the drafts' name: that of a journal found for these cells, else one made of the title."""
-        found = sorted(self._folder.glob(f"*-{suffix}.journal.db"))
-        return found[0].name.removesuffix(".journal.db") if found else f"{collection_name(self._study.title)}-{suffix}"
+    @property
+    def _last_seq(self) -> int:
+        return self._events[-1].seq if self._events else 0
 
     def close(self) -> None:
-        """Write what is unsaved and close the files."""
+        """Write what is unsaved and close the drafts."""
         if self._opened:
             # Without the lock, which the autosaver needs for its last draft.
             self._autosaver.flush()
-            self._journal.close()
-            self._guard.release()
-        self._study.close()
+            self._collection.close()
+
+    # -- the collection ------------------------------------------------------------------------------------------
+
+    @property
+    def place(self) -> DraftPlace:
+        """Where the drafts are, or will be."""
+        self.open()
+        return self._collection.place
+
+    @property
+    def needs_name(self) -> bool:
+        """Whether the user should be asked what to call the collection, before the first annotation is made."""
+        self.open()
+        return not self._events and not self._collection.is_named
+
+    def name_collection(self, name: str) -> DraftPlace:
+        """Give the drafts the name that the user chose; see `Collection.rename` for the errors."""
+        self.open()
+        with self._lock:
+            self._check_writable()
+            place = self._collection.rename(name.strip())
+            self._collection.set_setting("user", {"id": self.user, "name": self.user_name})
+            self._autosaver.moved(place.draft)
+            return place
+
+    def watch_draft(self) -> None:
+        """Have the draft looked at when another program changed it."""
+        self.open()
+        if self._collection.edited_outside():
+            self._autosaver.request()
+
+    def notices(self) -> list[Notice]:
+        """Return what the user should know that no edit of theirs brought about."""
+        with self._lock:
+            return list(self._notices)
+
+    def _check_writable(self) -> None:
+        if self.is_closed:
+            raise StorageError("Annotations are switched off on this server (--disable-annotations).")
+        if self._collection.was_begun_elsewhere():
+            self._autosaver.flush()
+            self._opened = False
+            raise StorageError("Drafts of this study were begun elsewhere meanwhile. Load the page again to see them.")
 
     # -- looking -------------------------------------------------------------------------------------------------
 
@@ -191,8 +266,10 @@ class Workspace:
     def revision(self) -> int:
         """A number that grows with every edit and every choice."""
         self.open()
+        shared = self._shared()
+        others = shared.revision(self.user) if shared else 0
         with self._lock:
-            return (self._events[-1].seq if self._events else 0) + self._n_choices
+            return self._last_seq + self._n_choices + others
 
     @property
     def save_status(self) -> SaveStatus:
@@ -212,13 +289,22 @@ class Workspace:
         return [dataset.path.name for dataset in self._study.datasets if not dataset.is_unchanged()]
 
     def annotations(self) -> list[Annotation]:
-        """Return the annotations that are not deleted, the newest first."""
+        """Return the user's annotations that are not deleted, the newest first."""
         self.open()
         with self._lock:
             return [state for state in reversed(self._states.values()) if state.header is not None]
 
+    def others(self) -> list[Annotation]:
+        """Return the annotations of other users, which can be looked at and copied."""
+        shared = self._shared()
+        return shared.of_others(self.user) if shared else []
+
+    def is_own(self, annotation_id: str) -> bool:
+        """Tell whether the user may edit an annotation."""
+        return annotation_id in self._states
+
     def annotation(self, annotation_id: str) -> Annotation:
-        """Return an annotation as it stands.
+        """Return an annotation of any user as it stands.
 
         Raises
         ------
@@ -227,6 +313,8 @@ class Workspace:
         """
         self.open()
         state = self._states.get(annotation_id)
+        if state is None and (shared := self._shared()):
+            state = shared.find(annotation_id)
         if state is None or state.header is None:
             raise UnknownColumn("This annotation was deleted. Choose another one, or undo.")
         return state
@@ -239,7 +327,7 @@ class Workspace:
             gone = [event for state_id in self._states if (event := self._deletion(state_id)) and event.time >= oldest]
             found = []
             for event in sorted(gone, key=lambda event: event.seq, reverse=True):
-                before = self._journal.change(event).before
+                before = self._collection.change(event).before
                 assert before is not None
                 found.append(Deleted(event.annotation_id, before.name, event.time))
             return found
@@ -336,21 +424,109 @@ class Workspace:
         """
         combined = self.preview(sources, recipe)
         titles = [self.category(source).name for source in sources]
+        kept = {"sources": [asdict(source) for source in sources], "titles": titles, **recipe.to_json()}
+        description = f"Created from {', '.join(titles)}" if titles else "Created empty"
         colours = self._inherited_colours(sources, combined.labels[1:])
+        return self._create(name, combined, "existing" if sources else "empty", kept, description, colours)
+
+    def _create(
+        self,
+        name: str,
+        combined: Combined,
+        origin: str,
+        recipe: Mapping[str, Any],
+        description: str,
+        colours: Mapping[str, str] | None = None,
+    ) -> Annotation:
+        """Make an annotation of labels, the first of which is the default."""
+        own = colours or palette.label_colours(combined.labels[1:])
         texts = enumerate(combined.labels)
-        labels = tuple(Label(place, text, colours[text] if place else palette.UNASSIGNED) for place, text in texts)
+        labels = tuple(Label(place, text, own[text] if place else palette.UNASSIGNED) for place, text in texts)
         with self._lock:
-            header = Header(
-                check_name(name, self.taken_names()),
-                labels,
-                self.user,
-                _now(),
-                "existing" if sources else "empty",
-                {"sources": [asdict(source) for source in sources], "titles": titles, **recipe.to_json()},
-            )
+            name = check_name(name, self.taken_names())
+            header = Header(name, labels, self.user_name, _now(), origin, recipe)
             state = absent(uuid4().hex, self._study.n_cells)
-            description = f"Created from {', '.join(titles)}" if titles else "Created empty"
             return self._apply(edits.create(state, header, combined.codes), "create", description)
+
+    def import_columns(self, table: LabelTable, chosen: Sequence[ImportChoice]) -> list[Annotation]:
+        """Make annotations of columns of a table, or replace the labels of those that have their names.
+
+        Parameters
+        ----------
+        table
+            The table, matched to the study.
+        chosen
+            The columns, and what to do with each.
+
+        Raises
+        ------
+        NameRefused
+            A name or a label breaks a rule; no column is imported then.
+        UnknownColumn
+            There is no such column, or no annotation of the user to replace.
+        """
+        file = table.report.name
+        with self._lock:
+            self.open()
+            # All are looked at before the first is imported: all come, or none.
+            ready = []
+            taken = self.taken_names()
+            for choice in chosen:
+                combined = import_column(table, choice.column, choice.default)
+                replaced = self._named(choice.name) if choice.replaces else None
+                if replaced is None:
+                    taken[check_name(choice.name, taken)] = "annotation"
+                ready.append((choice, combined, replaced))
+            made = []
+            for choice, combined, replaced in ready:
+                if replaced is not None:
+                    made.append(self._replace(replaced, combined, f"Replaced by {file}"))
+                    continue
+                recipe = {"file": file, "column": choice.column}
+                made.append(self._create(choice.name, combined, "import", recipe, f"Read from {file}"))
+            return made
+
+    # -- drafts of data that changed since -----------------------------------------------------------------------
+
+    def old_drafts(self) -> list[OldDrafts]:
+        """Return the user's drafts of other cells of which some are here, those that were dealt with left out."""
+        self.open()
+        if self._file is not None or self.is_closed:
+            return []
+        known = set(self._collection.setting("attached") or [])
+        return list(find_old_drafts(self._folder, self.user, self._study, known))
+
+    def reattach(self, old: OldDrafts) -> list[Annotation]:
+        """Bring the annotations of old drafts here, cell by cell; cells that are new get the default label."""
+        with self._lock:
+            made = []
+            for annotation in old.annotations:
+                header = replace(
+                    annotation.live,
+                    name=free_name(annotation.live.name, self.taken_names()),
+                    recipe={"reattached_from": old.name, "version": annotation.version, **annotation.live.recipe},
+                )
+                state = absent(uuid4().hex, self._study.n_cells)
+                change = edits.create(state, header, old.codes(annotation))
+                made.append(self._apply(change, "create", f"Re-attached from {old.name}"))
+            self.forget_old_drafts(old)
+            return made
+
+    def forget_old_drafts(self, old: OldDrafts) -> None:
+        """Do not offer old drafts again; their files stay as they are."""
+        known = self._collection.setting("attached") or []
+        self._collection.set_setting("attached", [*known, old.fingerprint])
+
+    def _named(self, name: str) -> Annotation:
+        """Return the user's annotation of a name."""
+        for state in self.annotations():
+            if state.live.name.casefold() == name.strip().casefold():
+                return state
+        raise UnknownColumn(f'You have no annotation "{name}" to replace. Import the column under a new name.')
+
+    def _replace(self, state: Annotation, combined: Combined, description: str) -> Annotation:
+        column = column_of(combined, state.live.name)
+        return self._apply(edits.relabel(state, np.ones(len(state.codes), bool), column), "import", description)
 
     def _inherited_colours(self, sources: Sequence[Source], labels: Sequence[str]) -> dict[str, str]:
         """Let a plain copy keep the colours of its source; give other labels colours of their own."""
@@ -364,7 +540,7 @@ class Workspace:
             header = replace(
                 original.live,
                 name=free_name(f"{original.live.name[:57]} (copy)", self.taken_names()),
-                owner=self.user,
+                owner=self.user_name,
                 created=_now(),
                 origin="duplicate",
                 recipe={"duplicate_of": original.live.name, "version": original.version},
@@ -427,7 +603,7 @@ class Workspace:
     def delete(self, annotation_id: str) -> Event:
         """Delete an annotation; `undo` with the event that is returned, or `restore`, brings it back."""
         with self._lock:
-            state = self.annotation(annotation_id)
+            state = self._own(annotation_id)
             self._apply(edits.delete(state), "delete", f'Deleted "{state.live.name}"')
             return self._events[-1]
 
@@ -438,7 +614,7 @@ class Workspace:
             event = self._deletion(annotation_id)
             if event is None:
                 raise NothingToUndo("This annotation is not deleted.")
-            return self._apply(self._with_free_name(self._journal.change(event).inverse()), "restore", "Restored")
+            return self._apply(self._with_free_name(self._collection.change(event).inverse()), "restore", "Restored")
 
     def revert(self, annotation_id: str, version: int) -> Annotation:
         """Make an annotation what it was at an earlier version, as a new event.
@@ -459,11 +635,11 @@ class Workspace:
             return self._revert_change(annotation_id, version)[0].delta.n_cells
 
     def _revert_change(self, annotation_id: str, version: int) -> tuple[Change, Event]:
-        now = earlier = self.annotation(annotation_id)
+        now = earlier = self._own(annotation_id)
         for event in self.history(annotation_id):
             if event.version == version and earlier.header is not None:
                 return edits.revert(now, earlier), event
-            back = self._journal.change(event).inverse()
+            back = self._collection.change(event).inverse()
             earlier = replace(back.apply(earlier, event.time), version=event.version - 1)
         raise UnknownColumn(f"This annotation has no version {version}.")
 
@@ -498,7 +674,7 @@ class Workspace:
                 raise NothingToUndo(
                     "There are newer edits. Use the history or the list of deleted annotations instead."
                 )
-            self._apply(self._journal.change(event).inverse(), "undo", f"Undone: {event.description}", event.seq)
+            self._apply(self._collection.change(event).inverse(), "undo", f"Undone: {event.description}", event.seq)
             return event
 
     def redo(self) -> Event:
@@ -513,7 +689,7 @@ class Workspace:
             event = self.redoable()
             if event is None:
                 raise NothingToUndo("There is nothing to redo.")
-            self._apply(self._journal.change(event), "redo", f"Redone: {event.description}", event.seq)
+            self._apply(self._collection.change(event), "redo", f"Redone: {event.description}", event.seq)
             return event
 
     def _stacks(self) -> tuple[Event | None, Event | None]:
@@ -523,8 +699,6 @@ class Workspace:
             done: deque[Event] = deque(maxlen=UNDO_DEPTH)
             undone: list[Event] = []
             for event in self._events:
-                if event.author != self.user:
-                    continue
                 if event.verb == "undo" and event.undoes:
                     done.pop()
                     undone.append(by_seq[event.undoes])
@@ -543,7 +717,9 @@ class Workspace:
         self.open()
         with self._lock:
             choices = replace(self._study.choices, **changes)
-            self._journal.set_setting("choices", asdict(choices))
+            if not self.is_closed:
+                self._check_writable()
+                self._collection.set_setting("choices", asdict(choices))
             self._study = self._study.with_choices(choices)
             self._previews.clear()
             self._n_choices += 1
@@ -553,8 +729,15 @@ class Workspace:
 
     # -- within --------------------------------------------------------------------------------------------------
 
-    def _current(self, annotation_id: str, base_version: int) -> Annotation:
+    def _own(self, annotation_id: str) -> Annotation:
+        """Return an annotation that the user may edit."""
         state = self.annotation(annotation_id)
+        if not self.is_own(annotation_id):
+            raise EditConflict(f'"{state.live.name}" belongs to {state.live.owner}. Duplicate it to edit it.')
+        return state
+
+    def _current(self, annotation_id: str, base_version: int) -> Annotation:
+        state = self._own(annotation_id)
         if state.version != base_version:
             last = self.history(annotation_id)[0]
             raise EditConflict(f"{last.author} saved a newer version ({last.time}). Reload or review the differences.")
@@ -562,18 +745,29 @@ class Workspace:
 
     def _apply(self, change: Change, verb: str, description: str, undoes: int | None = None) -> Annotation:
         """Write a change to the journal, then make it; a change of nothing is no event."""
+        self._check_writable()
         changed = self.changed_files()
         if changed:
             raise EditConflict(f"{changed[0]} was changed on disk since it was opened. Restart iscan-dash to go on.")
         state = self._states.get(change.annotation_id) or absent(change.annotation_id, self._study.n_cells)
         if change.is_empty:
             return state
-        time = _now()
-        after = change.apply(state, time)
+        now = _now()
+        after = change.apply(state, now)
         event = Event(
-            0, change.annotation_id, after.version, time, self.user, verb, description, change.delta.n_cells, undoes
+            seq=0,
+            annotation_id=change.annotation_id,
+            version=after.version,
+            time=now,
+            author=self.user_name,
+            verb=verb,
+            description=description,
+            n_cells=change.delta.n_cells,
+            undoes=undoes,
         )
-        self._events.append(self._journal.append(event, change))
+        if not self._events:
+            self._collection.set_setting("user", {"id": self.user, "name": self.user_name})
+        self._events.append(self._collection.append(event, change))
         self._states[change.annotation_id] = after
         self._autosaver.request()
         return after
@@ -581,15 +775,18 @@ class Workspace:
     def _replay(self) -> None:
         """Make the changes that the journal holds."""
         self._states, self._events = {}, []
-        for event, change in self._journal.replay():
+        written = self._collection.written_seq
+        for event, change in self._collection.replay():
             state = self._states.get(event.annotation_id) or absent(event.annotation_id, self._study.n_cells)
             try:
                 self._states[event.annotation_id] = change.apply(state, event.time)
             except ValueError as error:
                 raise StorageError(
-                    f"The journal {self._journal.path} is damaged: {error}. Restore it from a backup."
+                    f"The journal {self._collection.place.journal} is damaged: {error}. Restore it from a backup."
                 ) from error
             self._events.append(event)
+            if event.seq == written:
+                self._written = dict(self._states)
 
     def _with_free_name(self, change: Change) -> Change:
         """Let an annotation that comes back take another name when its own is in use by now."""
@@ -599,9 +796,18 @@ class Workspace:
         taken = {name: user for name, user in self.taken_names().items() if name != own}
         return replace(change, after=replace(change.after, name=free_name(change.after.name, taken)))
 
-    def _draft(self) -> Any:
-        """Return the draft's text as of now; the annotations do not change while it is written."""
-        annotations = list(reversed(self.annotations()))
+    # -- the draft -----------------------------------------------------------------------------------------------
+
+    def _save_draft(self) -> None:
+        """Take over what was edited outside, then write the draft as of now."""
+        self._take_over_outside()
+        with self._lock:
+            states, seq = dict(self._states), self._last_seq
+        self._collection.write_draft(self._draft_text(states), seq)
+        self._written = states
+
+    def _draft_text(self, states: Mapping[str, Annotation]) -> Iterator[str]:
+        annotations = [state for state in states.values() if state.header is not None]
         ids = ", ".join(f"{state.live.name} = {state.id} v{state.version}" for state in annotations)
         header = [
             f"iscan-dash {__version__}, {_now()}",
@@ -610,6 +816,46 @@ class Workspace:
             f"annotations: {ids}",
         ]
         return draft_lines(self._study, annotations, header)
+
+    def _take_over_outside(self) -> None:
+        """Make what another program changed in the draft into events; nothing of it is lost."""
+        draft = self._collection.edited_outside()
+        if draft is None:
+            return
+        # Whoever writes it may not be done.
+        time.sleep(max(0.0, min(SETTLED, draft.stat().st_mtime + SETTLED - time.time())))
+        with self._lock:
+            try:
+                table = match_table(open_csv_table(draft), self._study, {}, max_items=self.max_items)
+                changes = list(outside_changes(table, self._written, self._states))
+            except (DataError, NameRefused) as error:
+                kept = self._collection.set_draft_aside()
+                self._notify(
+                    f"{draft.name} was changed outside iscan-dash and could not be taken over: {error} "
+                    f"It is kept as {kept}."
+                )
+                return
+            for change in changes:
+                self._apply(change, "outside", "Edited outside")
+            said = [f"{sum(change.delta.n_cells for change in changes):,} cells follow"] if changes else []
+            for name in new_columns(table, self._written):
+                said.append(self._take_over_column(table, name, draft.name))
+            if said:
+                self._notify(f"{draft.name} was changed outside iscan-dash: {'; '.join(said)}. Undo takes it back.")
+
+    def _take_over_column(self, table: LabelTable, name: str, file: str) -> str:
+        """Make an annotation of a column that another program added, and tell what became of it."""
+        (column,) = (column for column in table.report.columns if column.name == name)
+        if not column.is_on:
+            return f'column "{name}" is left out ({column.reason.rstrip(".")})'
+        combined = import_column(table, name, DEFAULT_LABEL)
+        made = self._create(
+            free_name(name, self.taken_names()), combined, "import", {"file": file}, f"Read from {file}"
+        )
+        return f'"{made.live.name}" is new'
+
+    def _notify(self, text: str) -> None:
+        self._notices = [*self._notices[-9:], Notice(uuid4().hex, text)]
 
 
 def _now() -> str:

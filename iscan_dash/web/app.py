@@ -13,14 +13,12 @@ from dash import Dash, html, set_props
 from iscan_dash.core.study import open_study
 from iscan_dash.errors import IscanError
 from iscan_dash.services.hashes import FileHashes
-from iscan_dash.services.workspace import Workspace
+from iscan_dash.services.workspaces import Workspaces
 from iscan_dash.settings import Settings
 from iscan_dash.web import identity, layout, routes, security
-from iscan_dash.web.components import history, plot_panel, toast, topbar
+from iscan_dash.web.components import history, naming, plot_panel, toast, topbar
 from iscan_dash.web.ids import Shell
 from iscan_dash.web.pages import annotate, data
-from iscan_dash.web.plots import Plots
-from iscan_dash.web.preview import Previews
 from iscan_dash.web.services import Services
 
 PACKAGE = Path(__file__).parents[1]
@@ -58,8 +56,12 @@ def create_app(settings: Settings) -> Dash:
     study = open_study(
         settings.data, title=settings.title, obs_names=settings.obs_names, sample_column=settings.sample_column
     )
-    workspace = Workspace(
-        study, user=settings.user, annotations_dir=settings.annotations_dir, max_items=settings.max_category_items
+    workspaces = Workspaces(
+        study,
+        annotations_dir=settings.annotations_dir,
+        annotations_file=settings.annotations_file,
+        max_items=settings.max_category_items,
+        is_closed=settings.disable_annotations,
     )
     server = flask.Flask(__name__, static_folder=None)
     app = Dash(
@@ -78,21 +80,16 @@ def create_app(settings: Settings) -> Dash:
         compress=True,
         on_error=_log_error,
     )
-    services = Services(
-        workspace,
-        Plots(workspace),
-        Previews(workspace),
-        FileHashes([dataset.path for dataset in study.datasets], HASHING_DELAY),
-    )
+    services = Services(workspaces, FileHashes([dataset.path for dataset in study.datasets], HASHING_DELAY))
     server.extensions["iscan"] = services
     routes.register(server, services)
-    for part in (topbar, plot_panel, history, data, annotate):
+    for part in (topbar, naming, plot_panel, history, data, annotate):
         part.register(app, services)
     _finish(app)
     app.layout = lambda: _layout(services)
     security.register(server, app, settings)
     identity.register(server, settings)
-    threading.Thread(target=_warm_up, args=(services,), name="warm-up", daemon=True).start()
+    threading.Thread(target=_warm_up, args=(services, settings.fixed_user), name="warm-up", daemon=True).start()
     return app
 
 
@@ -116,12 +113,16 @@ def _layout(services: Services) -> Any:
         return layout.trouble(str(error))
 
 
-def _warm_up(services: Services) -> None:
+def _warm_up(services: Services, fixed_user: str | None) -> None:
     """Do what the first page needs while the browser is still on its way."""
+    # Whoever comes first shares what is read of the study; a user who is known already gets the rest too.
+    desk = services.desk(fixed_user or "", fixed_user or "nobody")
     try:
-        plot_panel.first_spec(services)
-        services.workspace.open()
-        services.workspace.findings()
+        plot_panel.first_spec(desk)
+        if fixed_user:
+            desk.workspace.open()
+        desk.workspace.study.fingerprint  # noqa: B018 - it is kept
+        desk.workspace.findings()
     except IscanError as error:
         # The page meets the same and shows the sentence.
         log.warning("%s", error)

@@ -23,6 +23,26 @@ class Shell(StrEnum):
     TABS = "shell-tabs"
 
 
+class User(StrEnum):
+    """Who works here."""
+
+    OPEN = "user-open"
+    NAME = "user-name"
+    ERROR = "user-error"
+
+
+class Naming(StrEnum):
+    """The dialog that asks what to call the drafts."""
+
+    DIALOG = "naming-dialog"
+    NAME = "naming-name"
+    ERROR = "naming-error"
+    SHOWN = "naming-shown"
+    OK = "naming-ok"
+    CANCEL = "naming-cancel"
+    DONE = "naming-done"
+
+
 class Plot(StrEnum):
     """The plot area."""
 

@@ -37,7 +37,6 @@ class RowsRequest(BaseModel):
 
 def register(server: flask.Flask, services: Services) -> None:
     """Add the routes to the server."""
-    workspace, plots, previews = services.workspace, services.plots, services.previews
     routes = flask.Blueprint("iscan", __name__)
 
     @routes.errorhandler(IscanError)
@@ -50,12 +49,12 @@ def register(server: flask.Flask, services: Services) -> None:
 
     @routes.get("/api/v1/positions")
     def positions() -> flask.Response:
-        embedding = flask.request.args.get("embedding", "")
+        embedding, plots = flask.request.args.get("embedding", ""), services.plots
         return _array(f"{plots.study_tag}-{embedding}", lambda: plots.positions(embedding))
 
     @routes.get("/api/v1/codes")
     def codes() -> flask.Response:
-        by = ColourBy.parse(flask.request.args.get("by"))
+        by, plots = ColourBy.parse(flask.request.args.get("by")), services.plots
 
         def make() -> bytes:
             painted = plots.colours(by).codes
@@ -66,7 +65,7 @@ def register(server: flask.Flask, services: Services) -> None:
     @routes.get("/api/v1/cells/<int:row>")
     def cell(row: int) -> flask.Response:
         try:
-            return _json(plots.cell(row, ColourBy.parse(flask.request.args.get("by"))))
+            return _json(services.plots.cell(row, ColourBy.parse(flask.request.args.get("by"))))
         except IndexError as error:
             return _json({"error": str(error)}, 404)
 
@@ -74,11 +73,13 @@ def register(server: flask.Flask, services: Services) -> None:
     def preview_rows() -> flask.Response:
         asked = RowsRequest.model_validate_json(flask.request.get_data())
         end = min(asked.end, asked.start + MOST_ROWS)
-        rows, total = previews.rows(asked.form, asked.start, end, asked.contains, asked.sort)
+        rows, total = services.previews.rows(asked.form, asked.start, end, asked.contains, asked.sort)
         return _json({"rows": rows, "total": total})
 
     @routes.get("/api/v1/status")
     def status() -> flask.Response:
+        workspace = services.workspace
+        workspace.watch_draft()
         save = workspace.save_status
         return _json(
             {
@@ -88,6 +89,8 @@ def register(server: flask.Flask, services: Services) -> None:
                 "draft": save.path,
                 "saved_at": save.saved_at,
                 "changed_files": workspace.changed_files(),
+                "needs_name": workspace.needs_name and not workspace.is_closed,
+                "notices": [{"id": notice.id, "text": notice.text} for notice in workspace.notices()],
             }
         )
 

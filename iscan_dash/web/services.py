@@ -1,35 +1,80 @@
 """What the page's callbacks work with."""
 
+import threading
 from dataclasses import dataclass
 
 from iscan_dash.services.hashes import FileHashes
 from iscan_dash.services.workspace import Workspace
+from iscan_dash.services.workspaces import Workspaces
+from iscan_dash.web.identity import current_user
 from iscan_dash.web.plots import Plots
 from iscan_dash.web.preview import Previews
 
 
 @dataclass(frozen=True)
-class Services:
-    """The services of one application.
+class Desk:
+    """What belongs to one user.
 
     Parameters
     ----------
     workspace
-        The open study and its annotations.
+        The open study and the user's annotations.
     plots
         Arrays and specifications of plots.
     previews
         Previews of annotations being made.
-    hashes
-        SHA-256 of the files.
     """
 
     workspace: Workspace
     plots: Plots
     previews: Previews
-    hashes: FileHashes
+
+
+class Services:
+    """The services of one application; what belongs to a user is that of the user who asks.
+
+    Parameters
+    ----------
+    workspaces
+        The open study and everyone's annotations.
+    hashes
+        SHA-256 of the files.
+    """
+
+    def __init__(self, workspaces: Workspaces, hashes: FileHashes) -> None:
+        self.workspaces = workspaces
+        self.hashes = hashes
+        self._lock = threading.Lock()
+        self._desks: dict[str, Desk] = {}
+
+    @property
+    def workspace(self) -> Workspace:
+        """The open study and the user's annotations."""
+        return self._own().workspace
+
+    @property
+    def plots(self) -> Plots:
+        """Arrays and specifications of plots."""
+        return self._own().plots
+
+    @property
+    def previews(self) -> Previews:
+        """Previews of annotations being made."""
+        return self._own().previews
+
+    def _own(self) -> Desk:
+        user = current_user()
+        return self.desk(user.id, user.name)
+
+    def desk(self, user: str, user_name: str) -> Desk:
+        """Return what belongs to a user, given their id and what others call them now."""
+        workspace = self.workspaces.of(user, user_name)
+        with self._lock:
+            if user not in self._desks:
+                self._desks[user] = Desk(workspace, Plots(workspace), Previews(workspace))
+            return self._desks[user]
 
     def close(self) -> None:
         """Stop the background work, write what is unsaved and close the files."""
         self.hashes.close()
-        self.workspace.close()
+        self.workspaces.close()

@@ -202,6 +202,15 @@ def eventually(is_so: Callable[[], bool]) -> None:
     raise AssertionError("it never came")
 
 
+def saver_of(path: Path, pieces: Callable[[], Iterator[str]]) -> Autosaver:
+    """Return an autosaver that writes some text into a file."""
+
+    def save() -> None:
+        write_whole(path, pieces())
+
+    return Autosaver(path, save)
+
+
 class TestAutosaver:
     @pytest.fixture(autouse=True)
     def _quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +228,7 @@ class TestAutosaver:
 
     @pytest.fixture
     def saver(self, folder: Path, texts: list[str]) -> Iterator[Autosaver]:
-        saver = Autosaver(folder / "a.csv", lambda: iter([texts[-1]]))
+        saver = saver_of(folder / "a.csv", lambda: iter([texts[-1]]))
         yield saver
         saver.flush()
 
@@ -239,7 +248,7 @@ class TestAutosaver:
 
     def test_says_that_it_is_saving(self, folder: Path, texts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(drafts, "DELAY", 600)
-        saver = Autosaver(folder / "a.csv", lambda: iter([texts[-1]]))
+        saver = saver_of(folder / "a.csv", lambda: iter([texts[-1]]))
         saver.request()
         assert saver.status.state is SaveState.SAVING
         assert saver.flush()
@@ -254,7 +263,7 @@ class TestAutosaver:
             written.append("x")
             yield "x"
 
-        saver = Autosaver(folder / "a.csv", write)
+        saver = saver_of(folder / "a.csv", write)
         for _ in range(5):
             saver.request()
         assert saver.flush()
@@ -268,7 +277,7 @@ class TestAutosaver:
                 saver.request()
                 assert saver.status.state is SaveState.SAVING
 
-        saver = Autosaver(folder / "a.csv", write)
+        saver = saver_of(folder / "a.csv", write)
         saver.request()
         eventually(lambda: saver.status.state is SaveState.SAVED)
         assert (folder / "a.csv").read_text() == "second"
@@ -308,7 +317,7 @@ class TestAutosaver:
                 raise DataError("a.h5ad cannot be read.")
             yield "well again"
 
-        saver = Autosaver(folder / "a.csv", write)
+        saver = saver_of(folder / "a.csv", write)
         saver.request()
         eventually(lambda: saver.status.state is SaveState.FAILED)
         assert saver.status.reason == "a.h5ad cannot be read."

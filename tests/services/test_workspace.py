@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -42,13 +43,15 @@ def open_workspace(tmp_path: Path, study_path: Path) -> Iterator[Opener]:
     opened: list[Workspace] = []
 
     def open_(path: Path = study_path, **options: Any) -> Workspace:
-        options = {"user": "ada", "annotations_dir": tmp_path / "drafts"} | options
+        options = {"user": "ada", "folder": tmp_path / "drafts"} | options
+        options["folder"].mkdir(exist_ok=True)
         opened.append(Workspace(open_study([path]), **options))
         return opened[-1]
 
     yield open_
     for workspace in opened:
         workspace.close()
+        workspace.study.close()
 
 
 @pytest.fixture
@@ -286,12 +289,33 @@ class TestEdits:
         assert str(refused.value) == ("mine.h5ad was changed on disk since it was opened. Restart iscan-dash to go on.")
         assert workspace.revision == 1
 
-    def test_none_is_made_when_it_cannot_be_written(self, workspace: Workspace, made: Annotation) -> None:
-        workspace._journal.close()
-        with pytest.raises(StorageError, match="The edit was not saved"):
+    def test_none_is_made_while_the_folder_is_gone(self, workspace: Workspace, made: Annotation) -> None:
+        folder = workspace.place.folder
+        shutil.rmtree(folder)
+        with pytest.raises(StorageError, match="The edit was not saved .* bring the folder back"):
             workspace.rename(made.id, "x", 1)
         assert workspace.annotation(made.id) == made
         assert workspace.revision == 1
+
+        folder.mkdir()
+        workspace.rename(made.id, "x", 1)
+        assert [event.description for event in workspace.history(made.id)] == [
+            'Renamed from "mine" to "x"',
+            "Created from fate",
+        ]
+
+    def test_made_before_and_after_the_folder_was_gone_are_kept(
+        self, open_workspace: Opener, workspace: Workspace, made: Annotation
+    ) -> None:
+        shutil.rmtree(workspace.place.folder)
+        workspace.place.folder.mkdir()
+        workspace.rename(made.id, "x", 1)
+        workspace.close()
+        again = open_workspace()
+
+        assert [annotation.live.name for annotation in again.annotations()] == ["x"]
+        assert texts(again.annotation(made.id)) == texts(made)
+        assert [event.version for event in again.history(made.id)] == [2, 1]
 
 
 class TestDuplicate:
@@ -520,7 +544,9 @@ class TestOpening:
     def test_reads_no_journal_before_it_is_needed(self, workspace: Workspace, tmp_path: Path) -> None:
         assert list((tmp_path / "drafts").iterdir()) == []
         assert workspace.revision == 0
-        assert [path.suffixes for path in (tmp_path / "drafts").glob("[!.]*")] == [[".journal", ".db"]]
+        assert workspace.save_status.state is SaveState.SAVED
+        # People who only look leave nothing behind.
+        assert list((tmp_path / "drafts").iterdir()) == []
 
     def test_finds_the_work_again_though_the_file_was_moved(
         self, open_workspace: Opener, study_path: Path, tmp_path: Path
@@ -590,10 +616,6 @@ class TestOpening:
         with closing(sqlite3.connect(path)) as db, db:
             db.execute(f"INSERT INTO events VALUES (?{', ?' * 11})", kept)
         assert [annotation.live.name for annotation in again.annotations()] == ["yours"]
-
-    def test_a_folder_that_cannot_be_used_is_refused(self, open_workspace: Opener, study_path: Path) -> None:
-        with pytest.raises(StorageError, match="cannot be made"):
-            open_workspace(annotations_dir=study_path)
 
     def test_closing_writes_the_draft(self, open_workspace: Opener, tmp_path: Path) -> None:
         workspace = open_workspace()

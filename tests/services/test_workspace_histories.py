@@ -88,7 +88,7 @@ class Histories(RuleBasedStateMachine):
         self.workspace = self.open()
 
     def open(self) -> Workspace:
-        return Workspace(open_study([self.study]), user="ada", annotations_dir=self.folder)
+        return Workspace(open_study([self.study]), user="ada", folder=self.folder)
 
     def teardown(self) -> None:
         self.workspace.close()
@@ -369,7 +369,7 @@ class Histories(RuleBasedStateMachine):
         """See that the draft on the disk, read by pandas, holds every annotation."""
         drafts = list(self.folder.glob("*.csv"))
         assert len(drafts) == bool(self.steps)
-        assert len(list(self.folder.glob("[!.]*"))) == len(drafts) + 1
+        assert len(list(self.folder.glob("[!.]*.*"))) == len(drafts) + 1
         for path in drafts:
             lines = path.read_text(encoding="utf-8").splitlines()
             n_comments = next(place for place, line in enumerate(lines) if not line.startswith("#"))

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,18 @@ def visitor(app: Dash) -> FlaskClient:
     return client
 
 
-def services_of(app: Dash) -> Services:
-    """Return what an application works with."""
-    found: Services = app.server.extensions["iscan"]
-    return found
+def services_of(app: Dash) -> Any:
+    """Return what an application of a single user works with, outside a request."""
+    services: Services = app.server.extensions["iscan"]
+    return services.desk("local", "local")
+
+
+@contextmanager
+def asking(app: Dash) -> Iterator[None]:
+    """Be within a request of the single user."""
+    with app.server.test_request_context("/"):
+        app.server.preprocess_request()
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -63,7 +72,7 @@ def make_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeApp]:
         if thread.name == "warm-up":
             thread.join()
     for app in made:
-        services_of(app).close()
+        app.server.extensions["iscan"].close()
 
 
 @pytest.fixture(scope="module")
@@ -75,4 +84,4 @@ def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def app(make_app: MakeApp, small_file: Path) -> Dash:
     """The application of the small study."""
-    return make_app(small_file)
+    return make_app(small_file, single_user=True)

@@ -18,7 +18,7 @@ from iscan_dash.web.components import history, plot_panel
 from iscan_dash.web.graph import GRAPH_CONFIG, cell_graph
 from iscan_dash.web.pages import data, existing_annotations
 from tests.browser.studies import N_CELLS
-from tests.web.conftest import MakeApp, services_of
+from tests.web.conftest import MakeApp, asking, services_of
 
 
 def walk(tree: Any) -> Iterator[Component]:
@@ -46,7 +46,9 @@ def pages(app: Dash) -> dict[str, Any]:
     workspace.rename(made[0].id, "renamed", 1)
     workspace.delete(made[1].id)
     workspace.duplicate(made[0].id)
-    frame = app.layout()
+    with asking(app):
+        frame = app.layout()
+        layouts = {page["path"]: page["layout"]() for page in dash.page_registry.values()}
     study = workspace.study
     filled = {
         "/": [data.finding_list(workspace.findings()), data.inventory(study), data.column_rows(study)],
@@ -55,7 +57,7 @@ def pages(app: Dash) -> dict[str, Any]:
             existing_annotations.deleted_list(workspace),
         ],
     }
-    return {page["path"]: [frame, page["layout"](), filled.get(page["path"])] for page in dash.page_registry.values()}
+    return {path: [frame, made, filled.get(path)] for path, made in layouts.items()}
 
 
 def test_every_page_is_there(pages: dict[str, Any]) -> None:
@@ -137,8 +139,9 @@ def test_pages_of_an_application_without_matrix(make_app: MakeApp, tmp_path: Pat
     path = write_study(tmp_path / "bare.h5ad", {"batch": ["a", "b"] * 5})
     with h5py.File(path, "r+") as file:
         del file["X"]
-    app = make_app(path)
-    names = [part.id for part in walk(app.layout()) if isinstance(part, dcc.Dropdown)]
+    app = make_app(path, single_user=True)
+    with asking(app):
+        names = [part.id for part in walk(app.layout()) if isinstance(part, dcc.Dropdown)]
     assert "plot-gene" in names
     made, note = plot_panel.first_spec(services_of(app))
     assert made["cells"] == 10

@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def app(make_app: MakeApp, small_file: Path, folder: Path) -> Dash:
-    return make_app(small_file, annotations_dir=folder)
+    return make_app(small_file, annotations_dir=folder, single_user=True)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,8 @@ def test_the_draft_has_every_preview(app: Dash, folder: Path, annotation: str) -
             if form["name"] not in services_of(app).workspace.taken_names():
                 new_annotation.create(services_of(app), form)
     # Without waiting for the autosave: what it would write now.
-    text = "".join(services_of(app).workspace._draft())
+    workspace = services_of(app).workspace
+    text = "".join(workspace._draft_text(workspace._states))
     path = folder / "now.csv"
     path.write_text(text, encoding="utf-8", newline="")
     draft = Draft.read(path)

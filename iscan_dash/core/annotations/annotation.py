@@ -112,6 +112,8 @@ class Annotation:
         Number of events so far.
     modified
         When the last of them was, ISO 8601 in UTC.
+    last_id
+        The largest label id it ever had: the next label takes the one after, so that no id is used twice.
     """
 
     id: str
@@ -119,6 +121,7 @@ class Annotation:
     codes: np.ndarray
     version: int
     modified: str
+    last_id: int = 0
 
     @property
     def live(self) -> Header:

@@ -63,4 +63,5 @@ class Change:
             raise ValueError("the change starts from another state of the annotation")
         codes = self.delta.apply(state.codes) if self.delta.n_cells else state.codes
         codes.flags.writeable = False
-        return Annotation(state.id, self.after, codes, state.version + 1, time)
+        last_id = max([state.last_id, *(self.after.by_id if self.after else ())])
+        return Annotation(state.id, self.after, codes, state.version + 1, time, last_id)

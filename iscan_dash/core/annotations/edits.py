@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from iscan_dash.core.annotations.annotation import Annotation, Header
+from iscan_dash.core import palette
+from iscan_dash.core.annotations.annotation import DEFAULT, Annotation, Header, Label
 from iscan_dash.core.annotations.change import Change
 from iscan_dash.core.annotations.names import check_label, check_name
+from iscan_dash.core.study.columns import CategoryColumn
 from iscan_dash.errors import NameRefused
 
 DESCRIPTION_LENGTH = 2000
@@ -66,6 +68,44 @@ def rename_label(state: Annotation, label_id: int, text: str) -> Change:
     if any(label.text == kept and label.id != label_id for label in state.live.labels):
         raise NameRefused("E09", f'This annotation already has a label "{kept}". Choose another text.')
     return Change.between(state, state.live.with_label(replace(state.live.by_id[label_id], text=kept)))
+
+
+def relabel(state: Annotation, rows: np.ndarray, column: CategoryColumn) -> Change:
+    """Give some cells the labels that a column has for them.
+
+    Labels that the annotation does not have yet are added at its end, with colours of their own; where the column has
+    no value the default label is given.
+
+    Parameters
+    ----------
+    state
+        The annotation.
+    rows
+        The cells, shape (n_cells,), bool.
+    column
+        The labels, one for each cell of the study.
+
+    Raises
+    ------
+    NameRefused
+        A label breaks a rule.
+    """
+    header, last_id = state.live, state.last_id
+    ids = np.full(len(column.labels) + 1, DEFAULT, np.int32)
+    by_text = {label.text: label.id for label in header.labels}
+    for code in np.unique(column.codes[rows]):
+        if code < 0:
+            continue
+        text = check_label(column.labels[code])
+        if text not in by_text:
+            last_id += 1
+            colour = palette.next_colour([label.colour for label in header.labels])
+            header = replace(header, labels=(*header.labels, Label(last_id, text, colour)))
+            by_text[text] = last_id
+        ids[code] = by_text[text]
+    codes = state.codes.copy()
+    codes[rows] = ids[column.codes[rows]]
+    return Change.between(state, header, codes)
 
 
 def recolour_label(state: Annotation, label_id: int, colour: str) -> Change:

@@ -11,7 +11,7 @@ from iscan_dash.web.components.topbar import icon_button
 from iscan_dash.web.graph import cell_graph
 from iscan_dash.web.ids import PLOT, Plot, Shell
 from iscan_dash.web.plots import ColourBy
-from iscan_dash.web.services import Services
+from iscan_dash.web.services import Desk, Services
 
 MOST_GENES = 50
 """Genes offered at once."""
@@ -158,6 +158,7 @@ def colour_options(services: Services) -> list[dict[str, Any]]:
     """Return what cells can be coloured by: annotations, clusters, metadata."""
     workspace = services.workspace
     found = [("annotation", state.id, state.live.name) for state in workspace.annotations()]
+    found += [("annotation", state.id, f"{state.live.name} of {state.live.owner}") for state in workspace.others()]
     columns = [info for info in workspace.study.columns.values() if info.treat_as != "ignore"]
     found += [("cluster", info.name, info.name) for info in columns if info.role == "cluster"]
     found += [("metadata", info.name, info.name) for info in columns if info.role != "cluster"]
@@ -198,7 +199,7 @@ def chosen_colour(colour: str | None, gene: str | None) -> ColourBy:
 
 
 def spec(
-    services: Services, embedding: str, by: ColourBy, *, labels: bool, size: float | None, opacity: float
+    services: Services | Desk, embedding: str, by: ColourBy, *, labels: bool, size: float | None, opacity: float
 ) -> tuple[dict[str, Any], str]:
     """Return what the plot shows and the note under it; what was deleted meanwhile is not coloured by any more."""
     study, plots = services.workspace.study, services.plots
@@ -224,7 +225,7 @@ def spec(
     return made, " ".join(notes)
 
 
-def first_spec(services: Services) -> tuple[dict[str, Any], str]:
+def first_spec(services: Services | Desk) -> tuple[dict[str, Any], str]:
     """Return what the plot shows when the page opens."""
     study = services.workspace.study
     by = services.plots.default_colour()

@@ -5,7 +5,7 @@ from typing import Any
 import dash_bootstrap_components as dbc
 from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html, no_update
 
-from iscan_dash.web.components import toast
+from iscan_dash.web.components import toast, user
 from iscan_dash.web.ids import Shell
 from iscan_dash.web.services import Services
 
@@ -49,7 +49,7 @@ def layout(services: Services) -> html.Header:
             icon_button(Shell.REDO, "arrow-clockwise", "Nothing to redo", disabled=True),
             icon_button(Shell.HELP, "question-circle", "Keyboard shortcuts"),
             icon_button(Shell.THEME, "circle-half", "Theme: system"),
-            html.Span(services.workspace.user, id=Shell.USER, className="muted", title="Who edits"),
+            *user.layout(),
             dbc.Modal(
                 [
                     dbc.ModalHeader(dbc.ModalTitle("Keyboard shortcuts")),
@@ -99,6 +99,7 @@ def answer(services: Services, given: dict[str, Any]) -> tuple[int, dict[str, An
 def register(app: Dash, services: Services) -> None:
     """Add the callbacks of the top bar and of messages."""
     toast.register(app)
+    user.register(app)
 
     @app.callback(
         Output(Shell.UNDO, "disabled"),

@@ -36,7 +36,7 @@ def layout(open_annotation: str | None) -> html.Div:
 
 def table(workspace: Workspace, history: dict[str, list[dict[str, Any]]], open_id: str | None) -> Any:
     """Return the list of annotations, one of its rows opened."""
-    states = workspace.annotations()
+    states = [*workspace.annotations(), *workspace.others()]
     if not states:
         return html.Div(
             [
@@ -57,16 +57,17 @@ def table(workspace: Workspace, history: dict[str, list[dict[str, Any]]], open_i
     body = []
     for state in states:
         is_open = state.id == open_id
-        body.append(_row(state, history.get(state.id, []), is_open))
+        is_own = workspace.is_own(state.id)
+        body.append(_row(state, history.get(state.id, []), is_open=is_open, is_own=is_own))
         if is_open:
-            body.append(html.Tr(html.Td(_details(state), colSpan=len(titles)), className="details-row"))
+            details = _details(state, is_own=is_own)
+            body.append(html.Tr(html.Td(details, colSpan=len(titles)), className="details-row"))
     return html.Table([head, html.Tbody(body)], className="plain-table annotations")
 
 
-def _row(state: Annotation, history: list[dict[str, Any]], is_open: bool) -> html.Tr:
+def _row(state: Annotation, history: list[dict[str, Any]], *, is_open: bool, is_own: bool) -> html.Tr:
     header, own = state.live, state.id
     arrow = "chevron-down" if is_open else "chevron-right"
-    history_id = row_action("history", own)
     return html.Tr(
         [
             html.Td(
@@ -81,28 +82,11 @@ def _row(state: Annotation, history: list[dict[str, Any]], is_open: bool) -> htm
             html.Td(ORIGINS.get(header.origin, header.origin)),
             html.Td(f"{len(header.labels):,}", className="number"),
             html.Td(f"{state.n_set:,}", className="number"),
-            html.Td(html.Bdi(header.owner)),
+            html.Td([html.Bdi(header.owner), None if is_own else _lock(header.owner)]),
             html.Td(local_time(header.created, brief=True)),
             html.Td(local_time(state.modified, brief=True)),
             html.Td(str(state.version), className="number"),
-            html.Td(
-                [
-                    icon_button(row_action("colour", own), "palette", "Colour plot"),
-                    icon_button(row_action("duplicate", own), "copy", "Duplicate"),
-                    icon_button(history_id, "clock-history", "History"),
-                    dbc.Popover(
-                        dbc.PopoverBody(popover_body(own, history)),
-                        id=row_action("popover", own),
-                        target=history_id,
-                        trigger="hover focus",
-                        autohide=False,
-                        placement="bottom-end",
-                        className="history-popover",
-                    ),
-                    icon_button(row_action("delete", own), "trash", "Delete", className="danger"),
-                ],
-                className="actions",
-            ),
+            html.Td(_actions(own, history) if is_own else _actions_of_others(state), className="actions"),
         ],
         # Named, so that a row keeps its controls when others come, go or open.
         id=row_action("row", own),
@@ -111,7 +95,38 @@ def _row(state: Annotation, history: list[dict[str, Any]], is_open: bool) -> htm
     )
 
 
-def _details(state: Annotation) -> html.Div:
+def _actions(own: str, history: list[dict[str, Any]]) -> list[Any]:
+    history_id = row_action("history", own)
+    return [
+        icon_button(row_action("colour", own), "palette", "Colour plot"),
+        icon_button(row_action("duplicate", own), "copy", "Duplicate"),
+        icon_button(history_id, "clock-history", "History"),
+        dbc.Popover(
+            dbc.PopoverBody(popover_body(own, history)),
+            id=row_action("popover", own),
+            target=history_id,
+            trigger="hover focus",
+            autohide=False,
+            placement="bottom-end",
+            className="history-popover",
+        ),
+        icon_button(row_action("delete", own), "trash", "Delete", className="danger"),
+    ]
+
+
+def _actions_of_others(state: Annotation) -> list[Any]:
+    return [
+        icon_button(row_action("colour", state.id), "palette", "Colour plot"),
+        icon_button(row_action("duplicate", state.id), "copy", "Duplicate to edit"),
+    ]
+
+
+def _lock(owner: str) -> html.I:
+    says = f"Only {owner} can edit this one; duplicate it to edit a copy"
+    return html.I(className="bi bi-lock-fill lock", title=says, role="img", **{"aria-label": says})
+
+
+def _details(state: Annotation, *, is_own: bool) -> html.Div:
     header, own = state.live, state.id
     return html.Div(
         className="details",
@@ -119,12 +134,20 @@ def _details(state: Annotation) -> html.Div:
             html.Div(
                 className="row-of-2",
                 children=[
-                    _input("Name", row_action("name", own), header.name, maxLength=200),
-                    _input("Default label", row_action("default", own), header.default.text, maxLength=400),
+                    _input("Name", row_action("name", own), header.name, maxLength=200, disabled=not is_own),
+                    _input(
+                        "Default label",
+                        row_action("default", own),
+                        header.default.text,
+                        maxLength=400,
+                        disabled=not is_own,
+                    ),
                 ],
             ),
-            _input("Description", row_action("description", own), header.description, maxLength=2000),
-            _labels(state),
+            _input(
+                "Description", row_action("description", own), header.description, maxLength=2000, disabled=not is_own
+            ),
+            _labels(state, is_own=is_own),
             html.Details(
                 [html.Summary("Recipe"), html.Pre(json.dumps(dict(header.recipe), indent=2, ensure_ascii=False))]
             ),
@@ -138,7 +161,7 @@ def _input(name: str, control_id: dict[str, str], value: str, **more: Any) -> ht
     return html.Label([name, field], className="field")
 
 
-def _labels(state: Annotation) -> html.Div:
+def _labels(state: Annotation, *, is_own: bool) -> html.Div:
     header = state.live
     rows = [
         html.Tr(
@@ -152,6 +175,7 @@ def _labels(state: Annotation) -> html.Div:
                                 id=label_control("colour", state.id, label.id),
                                 value=label.colour,
                                 debounce=True,
+                                disabled=not is_own,
                                 className="colour-input",
                             ),
                         ]

@@ -166,16 +166,18 @@ def source_options(workspace: Workspace, kind: str) -> list[dict[str, Any]]:
     """Return what a part of a label can be copied from, with its levels and missing cells."""
     study = workspace.study
     if kind == "annotation":
-        return [_option(state.id, state.column) for state in workspace.annotations()]
+        own = [_option(state.id, state.column) for state in workspace.annotations()]
+        return own + [_option(state.id, state.column, state.live.owner) for state in workspace.others()]
     infos = [info for info in study.columns.values() if (info.role == "cluster") == (kind == "cluster")]
     names = [info.name for info in infos if study.copyable(info.name, workspace.max_items)]
     return [_option(name, study.category(name)) for name in names]
 
 
-def _option(value: str, column: CategoryColumn) -> dict[str, Any]:
+def _option(value: str, column: CategoryColumn, owner: str = "") -> dict[str, Any]:
     missing = "all missing" if column.n_missing == len(column) else f"{column.n_missing:,} missing"
     detail = f"{len(column.labels):,} levels" + (f", {missing}" if column.n_missing else "")
-    return {"value": value, "label": f"{column.name} ({detail})", "search": column.name}
+    name = f"{column.name} of {owner}" if owner else column.name
+    return {"value": value, "label": f"{name} ({detail})", "search": name}
 
 
 def _preview() -> list[Any]:

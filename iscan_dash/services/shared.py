@@ -1,0 +1,117 @@
+"""Annotations of the other users of a study, read from the journals that lie in the same folder."""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from iscan_dash.core.annotations import Annotation
+from iscan_dash.core.annotations.annotation import absent
+from iscan_dash.errors import StorageError
+from iscan_dash.services.collection import journals_in
+from iscan_dash.services.journal import JournalLabel, read_events, read_label
+
+log = logging.getLogger(__name__)
+
+LOOK_AGAIN = 1.0
+"""Seconds between two looks into the folder."""
+
+
+@dataclass(eq=False)
+class _Read:
+    """What was read of one journal so far."""
+
+    label: JournalLabel
+    stamp: tuple[int, int]
+    states: dict[str, Annotation] = field(default_factory=dict)
+    seq: int = 0
+
+
+class SharedAnnotations:
+    """Annotations of all users of a study, for the others to look at.
+
+    The journals on disk are the truth, whoever writes them: users of this server, or of another one on the same folder.
+
+    Parameters
+    ----------
+    folder
+        The folder of drafts.
+    fingerprint
+        Fingerprint of the study; journals of other cells are left alone.
+    n_cells
+        Number of cells of the study.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str, n_cells: int) -> None:
+        self._folder = folder
+        self._fingerprint = fingerprint
+        self._n_cells = n_cells
+        self._lock = threading.Lock()
+        self._journals: dict[Path, _Read] = {}
+        self._looked = float("-inf")
+
+    def of_others(self, user: str) -> list[Annotation]:
+        """Return the annotations of all users but one, deleted ones left out."""
+        with self._lock:
+            self._look()
+            return [
+                state
+                for read in self._journals.values()
+                if read.label.user != user
+                for state in reversed(read.states.values())
+                if state.header is not None
+            ]
+
+    def find(self, annotation_id: str) -> Annotation | None:
+        """Return an annotation of any user, None when there is none of this id or it is deleted."""
+        with self._lock:
+            self._look()
+            for read in self._journals.values():
+                state = read.states.get(annotation_id)
+                if state is not None and state.header is not None:
+                    return state
+            return None
+
+    def revision(self, user: str) -> int:
+        """Return a number that grows with every edit of users but one."""
+        with self._lock:
+            self._look()
+            return sum(read.seq for read in self._journals.values() if read.label.user != user)
+
+    def _look(self) -> None:
+        """Read what was added since the last look."""
+        if time.monotonic() - self._looked < LOOK_AGAIN:
+            return
+        found = {}
+        for path in journals_in(self._folder):
+            try:
+                status = path.stat()
+            except OSError:
+                continue
+            stamp = (status.st_size, status.st_mtime_ns)
+            known = self._journals.get(path)
+            if known is not None and known.stamp == stamp:
+                found[path] = known
+                continue
+            label = read_label(path)
+            if label is None or label.fingerprint != self._fingerprint:
+                continue
+            # Fewer events than before: it is another journal by now.
+            if known is None or known.seq > label.n_events:
+                known = _Read(label, stamp)
+            known.label, known.stamp = label, stamp
+            try:
+                self._read(known)
+            except (StorageError, ValueError) as error:
+                log.warning("%s", error)
+                continue
+            found[path] = known
+        self._journals = found
+        self._looked = time.monotonic()
+
+    def _read(self, read: _Read) -> None:
+        for event, change in read_events(read.label.path, read.seq):
+            state = read.states.get(event.annotation_id) or absent(event.annotation_id, self._n_cells)
+            read.states[event.annotation_id] = change.apply(state, event.time)
+            read.seq = event.seq

@@ -1,0 +1,197 @@
+"""Several users on one study: each edits their own, and sees what the others have."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from iscan_dash.core.annotations.combine import CombineRecipe
+from iscan_dash.core.study import open_study
+from iscan_dash.errors import EditConflict, StorageError, UnknownColumn
+from iscan_dash.services import shared
+from iscan_dash.services.workspace import Source, Workspace
+from iscan_dash.services.workspaces import Workspaces
+from tests.studies import write_study
+
+FATE = Source("metadata", "fate")
+RECIPE = CombineRecipe("Unassigned")
+
+
+@pytest.fixture(autouse=True)
+def _look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "LOOK_AGAIN", 0.0)
+
+
+@pytest.fixture
+def study_path(tmp_path: Path) -> Path:
+    return write_study(tmp_path / "mine.h5ad", {"fate": pd.Categorical(["B", "T", None, "B"])})
+
+
+def open_all(study_path: Path, **options: object) -> Workspaces:
+    return Workspaces(open_study([study_path]), **{"annotations_dir": study_path.parent / "drafts"} | options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def workspaces(study_path: Path) -> Iterator[Workspaces]:
+    made = open_all(study_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def ada(workspaces: Workspaces) -> Workspace:
+    return workspaces.of("ada-id", "Ada")
+
+
+@pytest.fixture
+def bob(workspaces: Workspaces) -> Workspace:
+    return workspaces.of("bob-id", "Bob")
+
+
+def names(workspace: Workspace) -> tuple[list[str], list[str]]:
+    """Return the names of a user's own annotations, and of those of others."""
+    own = [state.live.name for state in workspace.annotations()]
+    return own, [state.live.name for state in workspace.others()]
+
+
+class TestTwoUsers:
+    def test_have_drafts_of_their_own(self, ada: Workspace, bob: Workspace) -> None:
+        ada.create_from_existing("hers", [FATE], RECIPE)
+        bob.create_from_existing("his", [], RECIPE)
+
+        assert names(ada) == (["hers"], ["his"])
+        assert names(bob) == (["his"], ["hers"])
+        assert ada.place.folder == bob.place.folder
+        assert ada.place.draft != bob.place.draft
+
+    def test_may_take_the_same_name(self, ada: Workspace, bob: Workspace) -> None:
+        ada.create_from_existing("fate 2", [FATE], RECIPE)
+        bob.create_from_existing("fate 2", [], RECIPE)
+        assert names(ada) == (["fate 2"], ["fate 2"])
+
+    def test_see_edits_of_the_other(self, ada: Workspace, bob: Workspace) -> None:
+        made = ada.create_from_existing("hers", [FATE], RECIPE)
+        before = bob.revision
+        ada.rename(made.id, "ours", 1)
+
+        assert bob.revision == before + 1
+        assert bob.annotation(made.id).live.name == "ours"
+        assert bob.annotation(made.id).codes.tolist() == made.codes.tolist()
+        assert bob.annotation(made.id).live.owner == "Ada"
+        ada.delete(made.id)
+        assert names(bob) == ([], [])
+        with pytest.raises(UnknownColumn):
+            bob.annotation(made.id)
+
+    def test_cannot_edit_what_belongs_to_the_other(self, ada: Workspace, bob: Workspace) -> None:
+        made = ada.create_from_existing("hers", [FATE], RECIPE)
+        edits = [
+            lambda: bob.rename(made.id, "mine", 1),
+            lambda: bob.describe(made.id, "x", 1),
+            lambda: bob.rename_label(made.id, 0, "x", 1),
+            lambda: bob.recolour_label(made.id, 0, "#000000", 1),
+            lambda: bob.delete(made.id),
+            lambda: bob.revert(made.id, 1),
+        ]
+        for edit in edits:
+            with pytest.raises(EditConflict, match='"hers" belongs to Ada. Duplicate it to edit it.'):
+                edit()
+        assert ada.annotation(made.id) is made
+
+    def test_copy_and_colour_by_what_belongs_to_the_other(self, ada: Workspace, bob: Workspace) -> None:
+        made = ada.create_from_existing("hers", [FATE], RECIPE)
+        source = Source("annotation", made.id)
+        copy = bob.duplicate(made.id)
+        joined = bob.create_from_existing("joined", [source], RECIPE)
+
+        assert (copy.live.name, copy.live.owner, copy.codes.tolist()) == ("hers (copy)", "Bob", made.codes.tolist())
+        assert [joined.live.by_id[code].text for code in joined.codes.tolist()] == ["B", "T", "Unassigned", "B"]
+        assert bob.colours(source) == {label.text: label.colour for label in made.live.labels}
+        assert names(bob) == (["joined", "hers (copy)"], ["hers"])
+
+    def test_undo_only_their_own(self, ada: Workspace, bob: Workspace) -> None:
+        ada.create_from_existing("hers", [FATE], RECIPE)
+        bob.create_from_existing("his", [], RECIPE)
+        assert bob.undo().description == "Created empty"
+        assert bob.undoable() is None
+        assert names(ada) == (["hers"], [])
+
+    def test_keep_their_work_under_another_name_of_theirs(self, workspaces: Workspaces, ada: Workspace) -> None:
+        made = ada.create_from_existing("hers", [FATE], RECIPE)
+        renamed = workspaces.of("ada-id", "Ada L.")
+        renamed.describe(made.id, "x", 1)
+
+        assert renamed is ada
+        assert [event.author for event in ada.history(made.id)] == ["Ada L.", "Ada"]
+        assert ada.undo().description == "Description changed"
+
+
+class TestServers:
+    def test_on_one_folder_see_each_other(self, study_path: Path, ada: Workspace) -> None:
+        ada.create_from_existing("hers", [FATE], RECIPE)
+        elsewhere = open_all(study_path)
+        bob = elsewhere.of("bob-id", "Bob")
+        assert names(bob) == ([], ["hers"])
+        bob.create_from_existing("his", [], RECIPE)
+        assert names(ada) == (["hers"], ["his"])
+        elsewhere.close()
+
+    def test_do_not_edit_the_drafts_of_one_user_at_once(self, study_path: Path, ada: Workspace) -> None:
+        ada.create_from_existing("hers", [FATE], RECIPE)
+        elsewhere = open_all(study_path)
+        with pytest.raises(StorageError, match="are open in another iscan-dash"):
+            elsewhere.of("ada-id", "Ada").annotations()
+        elsewhere.close()
+
+    def test_that_both_saw_no_drafts_do_not_both_begin_some(self, study_path: Path, ada: Workspace) -> None:
+        elsewhere = open_all(study_path)
+        late = elsewhere.of("ada-id", "Ada")
+        assert late.annotations() == []
+        ada.create_from_existing("hers", [FATE], RECIPE)
+        with pytest.raises(StorageError, match="Load the page again"):
+            late.create_from_existing("too late", [FATE], RECIPE)
+        with pytest.raises(StorageError, match="are open in another iscan-dash"):
+            late.create_from_existing("too late", [FATE], RECIPE)
+        elsewhere.close()
+
+    def test_that_come_later_do_not_begin_a_second_journal(self, study_path: Path) -> None:
+        first, second = open_all(study_path), open_all(study_path)
+        late = second.of("ada-id", "Ada")
+        assert late.annotations() == []
+        first.of("ada-id", "Ada").create_from_existing("hers", [FATE], RECIPE)
+        first.close()
+        with pytest.raises(StorageError, match="Load the page again"):
+            late.create_from_existing("too late", [FATE], RECIPE)
+        assert names(late) == (["hers"], [])
+        second.close()
+
+    def test_leave_journals_of_other_cells_alone(self, study_path: Path, ada: Workspace, tmp_path: Path) -> None:
+        other = write_study(tmp_path / "other.h5ad", {"fate": pd.Categorical(["B", "T"])})
+        elsewhere = open_all(other)
+        elsewhere.of("bob-id", "Bob").create_from_existing("his", [FATE], RECIPE)
+        assert names(ada) == ([], [])
+        elsewhere.close()
+
+    def test_pass_over_a_damaged_journal(self, ada: Workspace, bob: Workspace) -> None:
+        ada.create_from_existing("hers", [FATE], RECIPE)
+        (ada.place.folder / "x-aaaaaaaa.journal.db").write_bytes(b"no journal" * 100)
+        assert names(bob) == ([], ["hers"])
+
+
+class TestClosedServer:
+    def test_shows_and_makes_no_annotations(self, study_path: Path, ada: Workspace) -> None:
+        ada.create_from_existing("hers", [FATE], RECIPE)
+        closed = open_all(study_path, is_closed=True)
+        bob = closed.of("bob-id", "Bob")
+        assert names(bob) == ([], [])
+        with pytest.raises(StorageError, match="--disable-annotations"):
+            bob.create_from_existing("his", [FATE], RECIPE)
+        with pytest.raises(StorageError, match="--disable-annotations"):
+            bob.name_collection("x")
+        closed.close()
+
+
+def test_a_folder_that_cannot_be_made_is_refused(study_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot be made"):
+        open_all(study_path, annotations_dir=study_path)
