@@ -7,14 +7,19 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from pydantic import ValidationError
 
 from iscan_dash import __version__
-from iscan_dash.errors import IscanError
+from iscan_dash.errors import IscanError, UnknownColumn
 from iscan_dash.settings import Settings
+
+if TYPE_CHECKING:
+    # Loading these takes a moment that a command which does not need them is spared.
+    from iscan_dash.core.study import Study
+    from iscan_dash.services.workspace import Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -203,3 +208,154 @@ def _serve(settings: Settings) -> None:
     finally:
         server.close()
         app.server.extensions["iscan"].close()
+
+
+table_options = (
+    click.option("--column", "columns", multiple=True, metavar="NAME", help="A column to take [all that look right]."),
+    click.option("--default", default="Unassigned", help="Label of cells that the table has none for [Unassigned]."),
+    click.option("--id-column", metavar="NAME", help="The table's column with cell ids [the first]."),
+    click.option("--table-sample-column", metavar="NAME", help="The table's column with samples [found by its name]."),
+)
+draft_options = (
+    click.option("--annotations-dir", type=click.Path(path_type=Path, file_okay=False), help="Where drafts are."),
+    click.option("--user", help="Whose drafts [local]."),
+)
+table_argument = click.argument("table", type=click.Path(path_type=Path))
+out_option = click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The file to write.")
+
+
+@main.command("import")
+@data_argument
+@table_argument
+@_with(study_options)
+@_with(draft_options)
+@_with(table_options)
+@click.option("--replace", is_flag=True, help="Replace annotations of the same names, rather than adding new ones.")
+@click.option("--dry-run", is_flag=True, help="Only say how the table fits.")
+def import_table(data: tuple[Path, ...], table: Path, replace: bool, dry_run: bool, **options: Any) -> None:
+    """Add the labels of a CSV or TSV file (TABLE) to the drafts of a study (DATA)."""
+    from iscan_dash.core.annotations.csv_table import open_csv_table
+    from iscan_dash.core.annotations.label_table import match_table, report_lines
+    from iscan_dash.services.importing import import_choices
+
+    with _plain_errors(), _drafts(data, options) as workspace:
+        matched = match_table(
+            open_csv_table(table),
+            workspace.study,
+            workspace.taken_names(),
+            id_column=options["id_column"],
+            sample_column=options["table_sample_column"],
+            max_items=workspace.max_items,
+        )
+        click.echo("\n".join(report_lines(matched.report)))
+        choices = import_choices(matched.report, options["columns"], default=options["default"], replaces=replace)
+        if dry_run:
+            click.echo("Nothing was imported (--dry-run).")
+            return
+        for choice, made in zip(choices, workspace.import_columns(matched, choices), strict=True):
+            what = "replaced" if choice.replaces else "new"
+            click.echo(f'"{made.live.name}" is {what}: {made.n_set:,} of {len(made.codes):,} cells are set.')
+
+
+@main.command()
+@data_argument
+@_with(study_options)
+@_with(draft_options)
+@out_option
+@click.option("--annotation", "names", multiple=True, metavar="NAME", help="An annotation to write [all].")
+@click.option("--cellxgene", is_flag=True, help="Write what cellxgene reads: no column of samples.")
+def export(data: tuple[Path, ...], out: Path, names: tuple[str, ...], cellxgene: bool, **options: Any) -> None:
+    """Write the annotations of a study (DATA) to a new CSV file."""
+    from iscan_dash.services.export import cellxgene_warnings, export_csv, named_annotations
+
+    with _plain_errors(), _drafts(data, options) as workspace:
+        chosen = named_annotations(workspace.annotations()[::-1], names)
+        export_csv(out, workspace.study, chosen, for_cellxgene=cellxgene)
+        click.echo(f"{out} was written: {', '.join(annotation.live.name for annotation in chosen)}.")
+        for code, warning in cellxgene_warnings(chosen) if cellxgene else ():
+            click.echo(f"{code} warning: {warning}", err=True)
+
+
+@main.command()
+@data_argument
+@click.argument("draft", type=click.Path(path_type=Path))
+@_with(study_options)
+@_with(table_options)
+@out_option
+@click.option("--rename", multiple=True, metavar="OLD=NEW", help="Call a column otherwise in the new file.")
+def merge(data: tuple[Path, ...], draft: Path, out: Path, rename: tuple[str, ...], **options: Any) -> None:
+    """Write the data (DATA) with the labels of a CSV file (DRAFT) to a new .h5ad file, and check it.
+
+    Several files are written to one new file each: OUT-<name of the file>.h5ad.
+    """
+    from iscan_dash.core.annotations.csv_table import open_csv_table
+    from iscan_dash.core.annotations.label_table import match_table, report_lines
+    from iscan_dash.services.importing import chosen_columns
+    from iscan_dash.services.merge import merge as merge_columns
+    from iscan_dash.services.merge import output_paths, table_column
+
+    names = dict(_name_pair(pair) for pair in rename)
+    with _plain_errors(), _study(data, options) as (study, settings):
+        matched = match_table(
+            open_csv_table(draft),
+            study,
+            {},
+            id_column=options["id_column"],
+            sample_column=options["table_sample_column"],
+            max_items=settings.max_category_items,
+        )
+        click.echo("\n".join(report_lines(matched.report)))
+        chosen = chosen_columns(matched.report, options["columns"])
+        unknown = [name for name in names if name not in chosen]
+        if unknown:
+            raise UnknownColumn(f'There is no column "{unknown[0]}" to rename. There are: {", ".join(chosen)}.')
+        columns = [table_column(matched, name, names.get(name, name), options["default"]) for name in chosen]
+        reports = merge_columns(study, columns, output_paths(study, out), progress=_show_progress)
+        for report in reports or ():
+            click.echo(report.statement)
+
+
+def _name_pair(pair: str) -> tuple[str, str]:
+    old, equals, new = pair.rpartition("=")
+    if not equals:
+        raise click.UsageError(f'--rename wants OLD=NEW, not "{pair}".')
+    return old, new
+
+
+def _show_progress(part: float, what: str) -> None:
+    if sys.stderr.isatty():
+        end = "\n" if part == 1 else ""
+        click.echo(f"\r\033[K{part:4.0%} {what}{end}", nl=False, err=True)
+
+
+@contextlib.contextmanager
+def _study(data: tuple[Path, ...], options: dict[str, Any]) -> "Iterator[tuple[Study, Settings]]":
+    """Open the study of a command, and close it."""
+    from iscan_dash.core.study import open_study
+
+    wanted = ("obs_names", "sample_column", "max_category_items", "annotations_dir")
+    settings = _settings({name: options.get(name) for name in wanted}, data=data)
+    study = open_study(settings.data, obs_names=settings.obs_names, sample_column=settings.sample_column)
+    try:
+        yield study, settings
+    finally:
+        study.close()
+
+
+@contextlib.contextmanager
+def _drafts(data: tuple[Path, ...], options: dict[str, Any]) -> "Iterator[Workspace]":
+    """Open the drafts of a user for a command; they are saved when it ends."""
+    from iscan_dash.services.drafts import annotations_folder
+    from iscan_dash.services.workspace import Workspace
+
+    with _study(data, options) as (study, settings):
+        workspace = Workspace(
+            study,
+            user=options["user"] or settings.user,
+            folder=annotations_folder(settings.annotations_dir, study),
+            max_items=settings.max_category_items,
+        )
+        try:
+            yield workspace
+        finally:
+            workspace.close()
