@@ -24,7 +24,8 @@
     };
     markKnown();
     const parts = form.metadata.length + form.cluster.length + form.annotation.length;
-    return [form, !isCopy, parts < 2, kind !== "existing"];
+    const isImport = kind === "import";
+    return [form, !isCopy, parts < 2, kind !== "existing", isImport, !isImport];
   }
 
   const number = (value) => value.toLocaleString("en");

@@ -51,8 +51,8 @@
       status = { ...(poll.status || {}), offline: poll.failures >= 2 };
     }
     poll.status = iscan.status = status;
-    for (const { id, text } of status.notices || [])
-      iscan.toast.show({ id, kind: "warning", text, actions: [], seconds: null });
+    for (const { id, text, actions } of status.notices || [])
+      iscan.toast.show({ id, kind: "warning", text, actions, seconds: null });
     const text = JSON.stringify(status);
     if (text !== poll.last) {
       poll.last = text;
@@ -329,6 +329,7 @@
       },
       ...iscan.newAnnotation,
       ...iscan.naming,
+      ...iscan.importTable,
     },
   });
 })();

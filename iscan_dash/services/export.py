@@ -14,6 +14,7 @@ import numpy as np
 from iscan_dash import __version__
 from iscan_dash.core.annotations import Annotation
 from iscan_dash.core.study import Study
+from iscan_dash.core.words import counted
 from iscan_dash.errors import UnknownColumn
 from iscan_dash.services.drafts import ROWS, draft_lines, quote
 from iscan_dash.services.new_file import new_file
@@ -106,8 +107,15 @@ def cellxgene_warnings(annotations: Sequence[Annotation]) -> list[tuple[str, str
         if "#" in label.text and annotation.counts[label.id]
     }
     if labels:
-        found.append(("E61", f'{len(labels):,} labels contain "#" and will be cut by cellxgene.'))
+        found.append(
+            ("E61", f'{counted(len(labels), "label contains", "labels contain")} "#" and will be cut by cellxgene.')
+        )
     names = [annotation.live.name for annotation in annotations if "#" in annotation.live.name]
     if names:
-        found.append(("E61", f'{len(names):,} annotation names contain "#" and will be cut by cellxgene.'))
+        found.append(
+            (
+                "E61",
+                f'{counted(len(names), "annotation name contains", "annotation names contain")} "#" and will be cut by cellxgene.',
+            )
+        )
     return found

@@ -22,6 +22,7 @@ from iscan_dash.core.study import CategoryColumn, Study
 from iscan_dash.core.study.dataset import Dataset
 from iscan_dash.core.study.elements import n_values, read_element
 from iscan_dash.core.study.fingerprint import file_sha256
+from iscan_dash.core.words import counted
 from iscan_dash.errors import DataError, NameRefused, StorageError
 from iscan_dash.services.h5_compare import BLOCK, Compared, compare_files
 from iscan_dash.services.new_file import new_file, refuse_existing
@@ -106,10 +107,10 @@ class MergeReport:
         columns = ", ".join(self.columns)
         same = self.compared
         return (
-            f"{self.output} was written: {self.source.name} with {_count(len(self.columns), 'new obs column')} "
+            f"{self.output} was written: {self.source.name} with {counted(len(self.columns), 'new obs column')} "
             f"({columns}), which read back equal for all {self.n_cells:,} cells. "
-            f"Every other object is identical: {_count(same.n_objects, 'group or array', 'groups and arrays')}, "
-            f"{_count(same.n_attributes, 'attribute')}, {_count(same.n_bytes, 'byte')} of values. "
+            f"Every other object is identical: {counted(same.n_objects, 'group or array', 'groups and arrays')}, "
+            f"{counted(same.n_attributes, 'attribute')}, {counted(same.n_bytes, 'byte')} of values. "
             f"{self.source.name} is unchanged (sha256 {self.sha256})."
         )
 
@@ -366,7 +367,3 @@ def _check_columns(dataset: Dataset, file: h5py.File, columns: Sequence[NewColum
         facts = file[f"uns/{UNS}/{column.name}"].asstr()[()]
         if not is_same or facts != json.dumps(column.facts, ensure_ascii=False):
             raise StorageError(f'The new column "{column.name}" does not read back as it was written. Try again.')
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -12,7 +12,6 @@ from uuid import uuid4
 
 import numpy as np
 
-from iscan_dash import __version__
 from iscan_dash.core import palette
 from iscan_dash.core.annotations import Annotation, Change, Header, Label, edits
 from iscan_dash.core.annotations.annotation import DEFAULT, absent
@@ -23,9 +22,11 @@ from iscan_dash.core.annotations.names import check_label, check_name, free_name
 from iscan_dash.core.annotations.outside import column_of, new_columns, outside_changes
 from iscan_dash.core.study import CategoryColumn, Choices, Study
 from iscan_dash.core.study.health import Finding, check_study
+from iscan_dash.core.words import counted
 from iscan_dash.errors import DataError, EditConflict, NameRefused, NothingToUndo, StorageError, UnknownColumn
 from iscan_dash.services.collection import Collection
-from iscan_dash.services.drafts import Autosaver, DraftPlace, SaveStatus, collection_name, draft_lines
+from iscan_dash.services.drafts import Autosaver, DraftPlace, SaveStatus, collection_name
+from iscan_dash.services.export import export_lines
 from iscan_dash.services.journal import Event
 from iscan_dash.services.reattach import OldDrafts, find_old_drafts
 from iscan_dash.services.shared import SharedAnnotations
@@ -808,14 +809,7 @@ class Workspace:
 
     def _draft_text(self, states: Mapping[str, Annotation]) -> Iterator[str]:
         annotations = [state for state in states.values() if state.header is not None]
-        ids = ", ".join(f"{state.live.name} = {state.id} v{state.version}" for state in annotations)
-        header = [
-            f"iscan-dash {__version__}, {_now()}",
-            f"data: {', '.join(dataset.path.name for dataset in self._study.datasets)}",
-            f"fingerprint: {self._study.fingerprint}",
-            f"annotations: {ids}",
-        ]
-        return draft_lines(self._study, annotations, header)
+        return export_lines(self._study, annotations)
 
     def _take_over_outside(self) -> None:
         """Make what another program changed in the draft into events; nothing of it is lost."""
@@ -837,7 +831,11 @@ class Workspace:
                 return
             for change in changes:
                 self._apply(change, "outside", "Edited outside")
-            said = [f"{sum(change.delta.n_cells for change in changes):,} cells follow"] if changes else []
+            said = (
+                [f"{counted(sum(change.delta.n_cells for change in changes), 'cell follows', 'cells follow')}"]
+                if changes
+                else []
+            )
             for name in new_columns(table, self._written):
                 said.append(self._take_over_column(table, name, draft.name))
             if said:

@@ -18,7 +18,7 @@ from iscan_dash.settings import Settings
 from iscan_dash.web import identity, layout, routes, security
 from iscan_dash.web.components import history, naming, plot_panel, toast, topbar
 from iscan_dash.web.ids import Shell
-from iscan_dash.web.pages import annotate, data
+from iscan_dash.web.pages import annotate, data, export
 from iscan_dash.web.services import Services
 
 PACKAGE = Path(__file__).parents[1]
@@ -83,7 +83,7 @@ def create_app(settings: Settings) -> Dash:
     services = Services(workspaces, FileHashes([dataset.path for dataset in study.datasets], HASHING_DELAY))
     server.extensions["iscan"] = services
     routes.register(server, services)
-    for part in (topbar, naming, plot_panel, history, data, annotate):
+    for part in (topbar, naming, plot_panel, history, data, annotate, export):
         part.register(app, services)
     _finish(app)
     app.layout = lambda: _layout(services)

@@ -86,6 +86,7 @@ class New(StrEnum):
     """New Annotation."""
 
     KIND = "new-kind"
+    MADE = "new-made"
     NAME = "new-name"
     NAME_ERROR = "new-name-error"
     DEFAULT = "new-default"
@@ -110,6 +111,41 @@ class New(StrEnum):
     TOUCHED = "new-touched"
 
 
+class Import(StrEnum):
+    """Import CSV."""
+
+    PANEL = "import-panel"
+    DROP = "import-drop"
+    BUSY = "import-busy"
+    PROGRESS = "import-progress"
+    ERROR = "import-error"
+    LOADED = "import-loaded"
+    MATCHING = "import-matching"
+    ID_COLUMN = "import-id-column"
+    SAMPLE_COLUMN = "import-sample-column"
+    DEFAULT = "import-default"
+    REPORT = "import-report"
+    SUMMARY = "import-summary"
+    RUN = "import-run"
+
+
+class Export(StrEnum):
+    """The Export page."""
+
+    CHOICE = "export-choice"
+    FOR_CELLXGENE = "export-for-cellxgene"
+    WARNINGS = "export-warnings"
+    CSV = "export-csv"
+    SNIPPET = "export-snippet"
+    NAME = "export-name"
+    TARGETS = "export-targets"
+    ERROR = "export-error"
+    MERGE = "export-merge"
+    CANCEL = "export-cancel"
+    STATE = "export-state"
+    POLL = "export-poll"
+
+
 class Existing(StrEnum):
     """Existing Annotations."""
 
@@ -132,6 +168,11 @@ PLOT = "plot-1"
 def row_action(action: str, annotation_id: str) -> dict[str, str]:
     """Return the id of a control of one annotation's row, such as its Delete button."""
     return {"type": f"existing-{action}", "annotation": annotation_id}
+
+
+def import_control(control: str, column: str) -> dict[str, str]:
+    """Return the id of a control of one column of an uploaded table."""
+    return {"type": f"import-{control}", "column": column}
 
 
 def label_control(control: str, annotation_id: str, label_id: int) -> dict[str, str | int]:

@@ -7,7 +7,7 @@ from iscan_dash.web.components import history, naming, plot_panel, toast, topbar
 from iscan_dash.web.ids import Shell
 from iscan_dash.web.services import Services
 
-TABS = (("Data", "/", "exact"), ("Cell Annotation", "/annotate", "partial"))
+TABS = (("Data", "/", "exact"), ("Cell Annotation", "/annotate", "partial"), ("Export", "/export", "exact"))
 """The pages of the panel in order, with the addresses that mark their tab; a page is listed when it works."""
 
 INDEX = """<!DOCTYPE html>
@@ -28,6 +28,11 @@ INDEX = """<!DOCTYPE html>
 </body>
 </html>
 """
+
+
+def tabs(services: Services) -> tuple[tuple[str, str, str], ...]:
+    """Return the pages that this server has: without annotations only the data is looked at."""
+    return TABS[:1] if services.workspaces.is_closed else TABS
 
 
 def trouble(sentence: str) -> html.Div:
@@ -67,7 +72,7 @@ def shell(services: Services) -> html.Div:
                                     dbc.NavLink(
                                         name, href=path, active=active, id=f"shell-tab-{path.strip('/') or 'data'}"
                                     )
-                                    for name, path, active in TABS
+                                    for name, path, active in tabs(services)
                                 ],
                                 id=Shell.TABS,
                                 className="tabs",

@@ -11,8 +11,11 @@ import orjson
 from pydantic import BaseModel, Field, ValidationError
 
 from iscan_dash.errors import IscanError
+from iscan_dash.services.export import export_lines
+from iscan_dash.web.components import toast
 from iscan_dash.web.forms import CopyForm
 from iscan_dash.web.plots import ColourBy
+from iscan_dash.web.security import LARGEST_UPLOAD, takes_body
 from iscan_dash.web.services import Services
 
 BOOTSTRAP = Path(str(find_spec("flask_bootstrap").origin)).parent / "static" / "bootstrap5"  # type: ignore[union-attr]
@@ -20,6 +23,9 @@ BOOTSTRAP = Path(str(find_spec("flask_bootstrap").origin)).parent / "static" / "
 
 MOST_ROWS = 1000
 """Rows of a grid that one request may ask for."""
+
+MOST_OF_NAME = 200
+"""Characters of an uploaded file's name."""
 
 MOST_CELLS = 2**53
 """No study has as many cells; larger numbers have no place in an array."""
@@ -76,6 +82,29 @@ def register(server: flask.Flask, services: Services) -> None:
         rows, total = services.previews.rows(asked.form, asked.start, end, asked.contains, asked.sort)
         return _json({"rows": rows, "total": total})
 
+    @routes.post("/api/v1/import")
+    @takes_body(LARGEST_UPLOAD)
+    def upload() -> flask.Response:
+        name = flask.request.args.get("name", "")[:MOST_OF_NAME] or "table"
+        return _json({"token": services.imports.load(flask.request.stream, name), "name": name})
+
+    @routes.get("/api/v1/export.csv")
+    def export_csv() -> flask.Response:
+        workspace = services.workspace
+        for_cellxgene = flask.request.args.get("cellxgene") == "1"
+        states = [workspace.annotation(own) for own in flask.request.args.getlist("annotation")]
+        if not states:
+            return _json({"error": "Choose at least one annotation."}, 400)
+        lines = export_lines(workspace.study, states, for_cellxgene=for_cellxgene)
+        return flask.Response((line.encode("utf-8", "backslashreplace") for line in lines), mimetype="text/csv")
+
+    @routes.get("/api/v1/merged/<int:place>")
+    def merged(place: int) -> flask.Response:
+        reports = services.merge_run.state.reports
+        if place >= len(reports) or not reports[place].output.is_file():
+            return _json({"error": "This file is not here any more. Write it again."}, 404)
+        return flask.send_file(reports[place].output, as_attachment=True)
+
     @routes.get("/api/v1/status")
     def status() -> flask.Response:
         workspace = services.workspace
@@ -90,7 +119,7 @@ def register(server: flask.Flask, services: Services) -> None:
                 "saved_at": save.saved_at,
                 "changed_files": workspace.changed_files(),
                 "needs_name": workspace.needs_name and not workspace.is_closed,
-                "notices": [{"id": notice.id, "text": notice.text} for notice in workspace.notices()],
+                "notices": notices(services),
             }
         )
 
@@ -104,6 +133,25 @@ def register(server: flask.Flask, services: Services) -> None:
         return flask.send_from_directory(BOOTSTRAP, name, max_age=86_400)
 
     server.register_blueprint(routes)
+
+
+def notices(services: Services) -> list[dict[str, Any]]:
+    """Return what the page tells a user once: what happened to the draft, and which old drafts they may bring here."""
+    found: list[dict[str, Any]] = [
+        {"id": notice.id, "text": notice.text, "actions": []} for notice in services.workspace.notices()
+    ]
+    n_cells = services.workspace.study.n_cells
+    for old in services.offers.open():
+        text = (
+            f"{old.name} holds your annotations of other cells: {old.n_matched:,} of {n_cells:,} cells match by sample "
+            "and ID."
+        )
+        actions: list[dict[str, Any]] = [
+            toast.action("Re-attach", "reattach", fingerprint=old.fingerprint),
+            toast.action("Not now", "leave", fingerprint=old.fingerprint),
+        ]
+        found.append({"id": old.fingerprint, "text": text, "actions": actions})
+    return found
 
 
 def _json(value: Any, status: int = 200) -> flask.Response:

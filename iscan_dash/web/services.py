@@ -4,9 +4,12 @@ import threading
 from dataclasses import dataclass
 
 from iscan_dash.services.hashes import FileHashes
+from iscan_dash.services.merge_run import MergeRun
 from iscan_dash.services.workspace import Workspace
 from iscan_dash.services.workspaces import Workspaces
 from iscan_dash.web.identity import current_user
+from iscan_dash.web.imports import TableImports
+from iscan_dash.web.offers import Offers
 from iscan_dash.web.plots import Plots
 from iscan_dash.web.preview import Previews
 
@@ -23,11 +26,20 @@ class Desk:
         Arrays and specifications of plots.
     previews
         Previews of annotations being made.
+    imports
+        The table that was uploaded last.
+    merge_run
+        The merge that runs, or ran last.
+    offers
+        Old drafts that may be brought here.
     """
 
     workspace: Workspace
     plots: Plots
     previews: Previews
+    imports: TableImports
+    merge_run: MergeRun
+    offers: Offers
 
 
 class Services:
@@ -62,6 +74,21 @@ class Services:
         """Previews of annotations being made."""
         return self._own().previews
 
+    @property
+    def imports(self) -> TableImports:
+        """The table that was uploaded last."""
+        return self._own().imports
+
+    @property
+    def merge_run(self) -> MergeRun:
+        """The merge that runs, or ran last."""
+        return self._own().merge_run
+
+    @property
+    def offers(self) -> Offers:
+        """Old drafts that may be brought here."""
+        return self._own().offers
+
     def _own(self) -> Desk:
         user = current_user()
         return self.desk(user.id, user.name)
@@ -71,10 +98,19 @@ class Services:
         workspace = self.workspaces.of(user, user_name)
         with self._lock:
             if user not in self._desks:
-                self._desks[user] = Desk(workspace, Plots(workspace), Previews(workspace))
+                self._desks[user] = Desk(
+                    workspace,
+                    Plots(workspace),
+                    Previews(workspace),
+                    TableImports(workspace),
+                    MergeRun(),
+                    Offers(workspace),
+                )
             return self._desks[user]
 
     def close(self) -> None:
         """Stop the background work, write what is unsaved and close the files."""
         self.hashes.close()
+        for desk in self._desks.values():
+            desk.merge_run.close()
         self.workspaces.close()

@@ -64,7 +64,7 @@ def test_what_cellxgene_will_cut() -> None:
     made = [annotation("a", ["x#1", "#", "y", "unused #"], [0, 1, 2]), annotation("b", ["x#1"], [0, 0, 0])]
     assert cellxgene_warnings(made) == [("E61", '3 labels contain "#" and will be cut by cellxgene.')]
     assert cellxgene_warnings([annotation("a#", ["x"], [0])]) == [
-        ("E61", '1 annotation names contain "#" and will be cut by cellxgene.')
+        ("E61", '1 annotation name contains "#" and will be cut by cellxgene.')
     ]
     assert cellxgene_warnings([annotation("a", ["x", "#"], [0])]) == []
 

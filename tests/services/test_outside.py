@@ -85,7 +85,7 @@ class TestBetweenTwoStarts:
         assert state.live.labels[3].id == 3
         assert '"NK, new"' in draft.read_text()
         assert [notice.text for notice in again.notices()] == [
-            f"{draft.name} was changed outside iscan-dash: 1 cells follow. Undo takes it back."
+            f"{draft.name} was changed outside iscan-dash: 1 cell follows. Undo takes it back."
         ]
         again.undo()
         assert texts(again.annotation(made.id)) == texts(made)

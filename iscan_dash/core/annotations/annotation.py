@@ -136,6 +136,11 @@ class Annotation:
         return {label.id: int(tally[label.id]) for label in self.live.labels}
 
     @property
+    def n_labels(self) -> int:
+        """Number of labels, the default one counted only when a cell has it."""
+        return len(self.live.labels) - (self.counts[DEFAULT] == 0)
+
+    @property
     def n_set(self) -> int:
         """Cells whose label is not the default."""
         return len(self.codes) - self.counts[DEFAULT]

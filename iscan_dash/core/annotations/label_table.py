@@ -12,6 +12,7 @@ from iscan_dash.core.annotations.level_check import check_levels, shortened
 from iscan_dash.core.annotations.names import NAME_LENGTH, RESERVED, check_label, check_name, free_name, plain_label
 from iscan_dash.core.study.columns import MISSING, category_from_levels
 from iscan_dash.core.study.study import SAMPLE_COLUMNS, Study
+from iscan_dash.core.words import counted
 from iscan_dash.errors import DataError, NameRefused, UnknownColumn
 
 FEW = 3
@@ -245,12 +246,28 @@ def import_column(table: LabelTable, name: str, default: str) -> Combined:
 
 
 def report_lines(report: TableReport) -> list[str]:
-    """Say a report in sentences, for the command line.
+    """Say a report in sentences, for the command line."""
+    lines = match_lines(report)
+    for column in report.columns:
+        state = "on" if column.is_on else f"off: {column.reason}"
+        lines.append(
+            f"{column.name}: {counted(column.n_levels, 'label')}, {counted(column.n_missing, 'row')} without ({state})"
+        )
+        if column.clash:
+            lines.append(f"  The name is used by {_user(column.clash)}; {column.new_name} is free.")
+        elif column.new_name != column.name:
+            lines.append(f"  The name cannot be used; {column.new_name} can.")
+        lines += [f"  {notice}" for notice in column.notices]
+    return lines
+
+
+def match_lines(report: TableReport) -> list[str]:
+    """Say what became of each row, in sentences; the first two are good news.
 
     Examples
     --------
     >>> report = TableReport("a.csv", "index", None, 3, 2, Tally(1, ("c9",)), Tally(0), Tally(0), 5, False, ())
-    >>> for line in report_lines(report):
+    >>> for line in match_lines(report):
     ...     print(line)
     a.csv: 3 rows, matched by index.
     2 rows match a cell.
@@ -260,8 +277,8 @@ def report_lines(report: TableReport) -> list[str]:
     how = " and ".join(column for column in (report.sample_column, report.id_column) if column)
     in_order = ", row by row, as the cells come in the same order" if report.is_by_row else ""
     lines = [
-        f"{report.name}: {_count(report.n_rows, 'row')}, matched by {how}{in_order}.",
-        f"{_count(report.n_matched, 'row')} {'matches' if report.n_matched == 1 else 'match'} a cell.",
+        f"{report.name}: {counted(report.n_rows, 'row')}, matched by {how}{in_order}.",
+        f"{counted(report.n_matched, 'row')} {'matches' if report.n_matched == 1 else 'match'} a cell.",
     ]
     for tally, one, many in (
         (report.unmatched, "matches no cell", "match no cell"),
@@ -275,20 +292,10 @@ def report_lines(report: TableReport) -> list[str]:
         if tally.count:
             more = " ..." if tally.count > len(tally.first) else ""
             names = ", ".join(tally.first)
-            lines.append(f"{_count(tally.count, 'row')} {one if tally.count == 1 else many}: {names}{more}.")
+            lines.append(f"{counted(tally.count, 'row')} {one if tally.count == 1 else many}: {names}{more}.")
     if report.n_unlabelled:
         gets = "gets" if report.n_unlabelled == 1 else "get"
-        lines.append(f"{_count(report.n_unlabelled, 'cell')} of the study {gets} no label.")
-    for column in report.columns:
-        state = "on" if column.is_on else f"off: {column.reason}"
-        lines.append(
-            f"{column.name}: {_count(column.n_levels, 'label')}, {_count(column.n_missing, 'row')} without ({state})"
-        )
-        if column.clash:
-            lines.append(f"  The name is used by {_user(column.clash)}; {column.new_name} is free.")
-        elif column.new_name != column.name:
-            lines.append(f"  The name cannot be used; {column.new_name} can.")
-        lines += [f"  {notice}" for notice in column.notices]
+        lines.append(f"{counted(report.n_unlabelled, 'cell')} of the study {gets} no label.")
     return lines
 
 
@@ -375,7 +382,7 @@ def _refuse_no_match(table: CsvTable, ids: int, kinds: np.ndarray) -> None:
     if len(several):
         example = shortened(column.texts(several[:1])[0])
         raise DataError(
-            f"{table.name} cannot be matched: {_count(len(several), 'row')} have ids that several cells of this "
+            f"{table.name} cannot be matched: {counted(len(several), 'row')} have ids that several cells of this "
             f"dataset share (first: {example}). Choose a column that holds their samples."
         )
     example = shortened(column.texts(np.array([0]))[0])
@@ -474,10 +481,6 @@ def _usable_name(name: str, taken: Mapping[str, str]) -> str:
         if not legal or legal in RESERVED or legal.startswith("_index"):
             legal = f"labels {legal}".strip()[:NAME_LENGTH]
         return free_name(legal, {unicodedata.normalize("NFC", other): user for other, user in taken.items()})
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _user(clash: str) -> str:

@@ -20,6 +20,10 @@ SHORTCUTS = (
 )
 
 
+VERBS = {"restore", "reattach", "leave"}
+"""What buttons of messages ask for."""
+
+
 def icon_button(button_id: Any, icon: str, name: str, **more: Any) -> html.Button:
     """Return a button that shows an icon and says its name to readers and on hover."""
     return html.Button(
@@ -92,8 +96,16 @@ def redo(services: Services) -> tuple[int, dict[str, Any]]:
 
 def answer(services: Services, given: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     """Do what a button of a message asks for."""
-    restored = services.workspace.restore(str(given["annotation"]))
-    return services.workspace.revision, toast.message("success", f'"{restored.live.name}" is back.')
+    workspace = services.workspace
+    if given["verb"] == "restore":
+        restored = workspace.restore(str(given["annotation"]))
+        return workspace.revision, toast.message("success", f'"{restored.live.name}" is back.')
+    old = services.offers.take(str(given["fingerprint"]))
+    if given["verb"] == "reattach":
+        names = ", ".join(f'"{state.live.name}"' for state in workspace.reattach(old))
+        return workspace.revision, toast.message("success", f"{names}: back, for {old.n_matched:,} cells.")
+    workspace.forget_old_drafts(old)
+    return workspace.revision, toast.message("success", f"{old.name} stays as it is.")
 
 
 def register(app: Dash, services: Services) -> None:
@@ -125,7 +137,7 @@ def register(app: Dash, services: Services) -> None:
 
     @app.callback(*toast.outputs(), Input(Shell.TOAST_ACTION, "data"), prevent_initial_call=True)
     def take_answer(given: dict[str, Any] | None) -> tuple[Any, Any]:
-        if not given or given.get("verb") != "restore":
+        if not given or given.get("verb") not in VERBS:
             return no_update, no_update
         return toast.attempt(lambda: answer(services, given))
 

@@ -6,7 +6,7 @@ import dash_bootstrap_components as dbc
 from dash import Dash, html, register_page
 
 from iscan_dash.web.ids import Annotate
-from iscan_dash.web.pages import existing_annotations, new_annotation
+from iscan_dash.web.pages import existing_annotations, import_table, new_annotation
 from iscan_dash.web.services import Services
 
 VIEWS = {"": "New Annotation", "existing": "Existing Annotations"}
@@ -47,4 +47,5 @@ def register(app: Dash, services: Services) -> None:
     register_page("annotate", path="/annotate", title=app.title, name="Cell Annotation", layout=new)
     register_page("existing", path="/annotate/existing", title=app.title, name="Existing", layout=existing)
     new_annotation.register(app, services)
+    import_table.register(app, services)
     existing_annotations.register(app, services)

@@ -80,7 +80,7 @@ def _row(state: Annotation, history: list[dict[str, Any]], *, is_open: bool, is_
             ),
             html.Td(html.Bdi(header.name, className="annotation-name"), title=header.description or header.name),
             html.Td(ORIGINS.get(header.origin, header.origin)),
-            html.Td(f"{len(header.labels):,}", className="number"),
+            html.Td(f"{state.n_labels:,}", className="number"),
             html.Td(f"{state.n_set:,}", className="number"),
             html.Td([html.Bdi(header.owner), None if is_own else _lock(header.owner)]),
             html.Td(local_time(header.created, brief=True)),

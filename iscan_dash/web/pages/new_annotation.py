@@ -9,15 +9,18 @@ from pydantic import ValidationError
 
 from iscan_dash.core.annotations.combine import DELIMITER_LENGTH, MissingParts
 from iscan_dash.core.study import CategoryColumn
+from iscan_dash.core.words import counted
 from iscan_dash.errors import IscanError, NameRefused
 from iscan_dash.services.workspace import Workspace
 from iscan_dash.web.components import toast
 from iscan_dash.web.forms import CopyForm
-from iscan_dash.web.ids import New, Shell
+from iscan_dash.web.ids import Import, New, Shell
+from iscan_dash.web.pages import import_table
 from iscan_dash.web.services import Services
 
 KINDS = {
     "existing": ("Use Existing Data", "Copy or combine metadata, clusters and annotations"),
+    "import": ("Import CSV", "Labels from a table, a draft or cellxgene"),
     "empty": ("Empty", "Every cell starts with the default label"),
 }
 
@@ -39,15 +42,23 @@ def layout(services: Services) -> html.Div:
     return html.Div(
         className="new-annotation",
         children=[
-            html.Div(_form(services), className="form"),
-            html.Div(_preview(), className="preview"),
+            _cards(),
             html.Div(
-                [
-                    html.Div(id=New.SUMMARY, className="summary numbers", role="status"),
-                    dbc.Button("Create", id=New.CREATE, color="primary", size="sm"),
+                id=New.MADE,
+                className="made-here",
+                children=[
+                    html.Div(_form(services), className="form"),
+                    html.Div(_preview(), className="preview"),
+                    html.Div(
+                        [
+                            html.Div(id=New.SUMMARY, className="summary numbers", role="status"),
+                            dbc.Button("Create", id=New.CREATE, color="primary", size="sm"),
+                        ],
+                        className="form-end",
+                    ),
                 ],
-                className="form-end",
             ),
+            import_table.layout(),
             dcc.Store(id=New.FORM),
             dcc.Store(id=New.PREVIEW),
             dcc.Store(id=New.TOUCHED, data=False),
@@ -55,21 +66,25 @@ def layout(services: Services) -> html.Div:
     )
 
 
+def _cards() -> dbc.RadioItems:
+    return dbc.RadioItems(
+        id=New.KIND,
+        className="cards",
+        inline=True,
+        value="existing",
+        options=[
+            {"value": kind, "label": html.Span([html.B(name), html.Small(text)], className="card-text")}
+            for kind, (name, text) in KINDS.items()
+        ],
+        persistence=True,
+        persistence_type="session",
+    )
+
+
 def _form(services: Services) -> list[Any]:
     kept = {"persistence": True, "persistence_type": "session"}
     workspace = services.workspace
     return [
-        dbc.RadioItems(
-            id=New.KIND,
-            className="cards",
-            inline=True,
-            value="existing",
-            options=[
-                {"value": kind, "label": html.Span([html.B(name), html.Small(text)], className="card-text")}
-                for kind, (name, text) in KINDS.items()
-            ],
-            **kept,
-        ),
         html.Div(
             className="row-of-2",
             children=[
@@ -281,7 +296,9 @@ def create(services: Services, values: dict[str, Any]) -> tuple[int, dict[str, A
     form = read_form(values)
     made = services.workspace.create_from_existing(form.name, form.sources, form.recipe)
     address = f"/annotate/existing?open={made.id}"
-    text = f'"{made.live.name}" was created: {len(made.live.labels):,} labels, {made.n_set:,} cells set.'
+    text = (
+        f'"{made.live.name}" was created: {counted(len(made.live.labels), "label")}, {counted(made.n_set, "cell")} set.'
+    )
     view = toast.action("View", "colour", by=f"annotation:{made.id}")
     return services.workspace.revision, toast.message("success", text, view, toast.link("Edit", address), seconds=8)
 
@@ -294,6 +311,8 @@ def register(app: Dash, services: Services) -> None:
         Output(New.SOURCES, "hidden"),
         Output(New.JOINING, "hidden"),
         Output("new-copy-box", "hidden"),
+        Output(New.MADE, "hidden"),
+        Output(Import.PANEL, "hidden"),
         Input(New.KIND, "value"),
         Input(New.NAME, "value"),
         Input(New.DEFAULT, "value"),

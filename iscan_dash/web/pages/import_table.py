@@ -1,0 +1,234 @@
+"""Import CSV: a table of labels is uploaded, held against the study, and becomes annotations."""
+
+from typing import Any
+
+import dash_bootstrap_components as dbc
+from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
+
+from iscan_dash.core.annotations.label_table import ColumnReport, LabelTable, TableReport, match_lines
+from iscan_dash.errors import IscanError, NameRefused
+from iscan_dash.services.workspace import DEFAULT_LABEL, ImportChoice
+from iscan_dash.web.components import toast
+from iscan_dash.web.ids import Import, import_control
+from iscan_dash.web.services import Services
+
+NEW, REPLACE = "new", "replace"
+
+NO_SAMPLES = "-"
+"""Choice of a sample column that says there is none."""
+
+
+def layout() -> html.Div:
+    """Return the panel; its script fills the drop zone with the browser's own file field."""
+    return html.Div(
+        id=Import.PANEL,
+        className="import-panel",
+        hidden=True,
+        children=[
+            dcc.Store(id=Import.LOADED),
+            html.Div(id=Import.DROP, className="drop-zone"),
+            html.Div(
+                html.Progress(id=Import.PROGRESS, max="1", value="0"), id=Import.BUSY, className="upload", hidden=True
+            ),
+            html.Div(id=Import.ERROR, className="field-error", role="alert"),
+            html.Div(
+                id=Import.MATCHING,
+                hidden=True,
+                className="row-of-3",
+                children=[
+                    _field("Cell ID column", dcc.Dropdown(id=Import.ID_COLUMN, options=[], placeholder="The first")),
+                    _field("Sample column", dcc.Dropdown(id=Import.SAMPLE_COLUMN, options=[], placeholder="Automatic")),
+                    _field("Default Value", dbc.Input(id=Import.DEFAULT, value=DEFAULT_LABEL, size="sm")),
+                ],
+            ),
+            html.Div(id=Import.REPORT, className="import-report"),
+            html.Div(
+                [
+                    html.Div(id=Import.SUMMARY, className="summary numbers", role="status"),
+                    dbc.Button("Import", id=Import.RUN, color="primary", size="sm", disabled=True),
+                ],
+                className="form-end",
+            ),
+        ],
+    )
+
+
+def _field(name: str, control: Any) -> html.Div:
+    return html.Div([html.Label(name, htmlFor=control.id), control], className="field")
+
+
+def report_view(report: TableReport, own: set[str]) -> list[Any]:
+    """Return how a table fits the study: every row counted, then its columns to choose from.
+
+    Parameters
+    ----------
+    report
+        How it fits.
+    own
+        Names of the user's annotations, which may be replaced.
+    """
+    first, matched, *others = match_lines(report)
+    facts = [
+        html.P(first, className="fact"),
+        html.P(matched, className="fact fact-good"),
+        *(html.P(line, className="fact fact-warning") for line in others),
+    ]
+    titles = ("", "Column", "Labels", "Without", "Import as", "", "Notes")
+    head = html.Tr([html.Th(title, className="number" if title in {"Labels", "Without"} else "") for title in titles])
+    rows = [_column_row(place, column, own) for place, column in enumerate(report.columns)]
+    return [*facts, html.Table([html.Thead(head), html.Tbody(rows)], className="plain-table import-columns")]
+
+
+def _column_row(place: int, column: ColumnReport, own: set[str]) -> html.Tr:
+    may_replace = column.name in own
+    actions = [{"value": NEW, "label": "as a new annotation"}]
+    if may_replace:
+        actions.append({"value": REPLACE, "label": "replacing the labels of mine"})
+    notes = [note for note in (column.problem or column.reason, *column.notices) if note]
+    return html.Tr(
+        [
+            html.Td(
+                dbc.Checkbox(
+                    id=import_control("on", column.name),
+                    value=column.is_on,
+                    disabled=bool(column.problem),
+                    label=html.Span(f"Import {column.name}", className="visually-hidden"),
+                )
+            ),
+            html.Td(html.Bdi(column.name), title=column.name, className="import-name"),
+            html.Td(f"{column.n_levels:,}", className="number"),
+            html.Td(f"{column.n_missing:,}", className="number"),
+            html.Td(
+                dbc.Input(
+                    id=import_control("name", column.name),
+                    value=column.new_name,
+                    size="sm",
+                    maxLength=200,
+                    autoComplete="off",
+                    debounce=True,
+                )
+            ),
+            html.Td(
+                dbc.Select(id=import_control("action", column.name), options=actions, value=NEW, size="sm"),
+                hidden=not may_replace,
+            ),
+            html.Td([html.Div(note) for note in notes], className="muted notes"),
+        ],
+        key=f"column-{place}",
+    )
+
+
+def choices_of(on: dict[str, bool], names: dict[str, str], actions: dict[str, str], default: str) -> list[ImportChoice]:
+    """Return what the form says to import, in the order of the columns."""
+    return [
+        ImportChoice(column, column if replaces else names.get(column) or "", default, replaces)
+        for column, is_on in on.items()
+        if is_on
+        for replaces in [actions.get(column) == REPLACE]
+    ]
+
+
+def run(services: Services, table: LabelTable, choices: list[ImportChoice]) -> tuple[int, dict[str, Any]]:
+    """Import the chosen columns; return the new revision and a message."""
+    made = services.workspace.import_columns(table, choices)
+    services.imports.forget()
+    names = ", ".join(f'"{state.live.name}"' for state in made[:3]) + (" ..." if len(made) > 3 else "")
+    text = f"{names} {'was' if len(made) == 1 else 'were'} imported from {table.report.name}."
+    view = toast.action("View", "colour", by=f"annotation:{made[0].id}")
+    edit = toast.link("Edit", f"/annotate/existing?open={made[0].id}")
+    return services.workspace.revision, toast.message("success", text, view, edit, seconds=8)
+
+
+def _values(states: list[dict[str, Any]]) -> dict[str, Any]:
+    return {state["id"]["column"]: state.get("value") for state in states}
+
+
+def register(app: Dash, services: Services) -> None:
+    """Add the callbacks of the panel."""
+
+    @app.callback(
+        Output(Import.REPORT, "children"),
+        Output(Import.ERROR, "children"),
+        Output(Import.MATCHING, "hidden"),
+        Output(Import.ID_COLUMN, "options"),
+        Output(Import.SAMPLE_COLUMN, "options"),
+        Output(Import.RUN, "disabled"),
+        Input(Import.LOADED, "data"),
+        Input(Import.ID_COLUMN, "value"),
+        Input(Import.SAMPLE_COLUMN, "value"),
+        prevent_initial_call=True,
+    )
+    def show(loaded: dict[str, Any] | None, ids: str | None, samples: str | None) -> tuple[Any, ...]:
+        if not loaded:
+            return [], "", True, [], [], True
+        if loaded.get("error"):
+            return [], loaded["error"], True, [], [], True
+        try:
+            names = [column.name for column in services.imports.table(loaded["token"]).columns]
+        except IscanError as error:
+            return [], str(error), True, [], [], True
+        options = [{"value": name, "label": name} for name in dict.fromkeys(names) if name]
+        sample_options = [{"value": NO_SAMPLES, "label": "None"}, *options]
+        # A choice that was made for the table before means nothing for this one.
+        is_new = ctx.triggered_id == Import.LOADED
+        try:
+            table = services.imports.matched(loaded["token"], *((None, None) if is_new else _chosen(ids, samples)))
+        except IscanError as error:
+            return [], str(error), False, options, sample_options, True
+        own = {state.live.name for state in services.workspace.annotations()}
+        return report_view(table.report, own), "", False, options, sample_options, False
+
+    @app.callback(
+        Output(Import.ID_COLUMN, "value"),
+        Output(Import.SAMPLE_COLUMN, "value"),
+        Input(Import.LOADED, "data"),
+        prevent_initial_call=True,
+    )
+    def begin(_: dict[str, Any] | None) -> tuple[None, None]:
+        return None, None
+
+    @app.callback(
+        *toast.outputs(),
+        Output(Import.LOADED, "data"),
+        Output(Import.SUMMARY, "children"),
+        Input(Import.RUN, "n_clicks"),
+        State(Import.LOADED, "data"),
+        State(Import.ID_COLUMN, "value"),
+        State(Import.SAMPLE_COLUMN, "value"),
+        State(Import.DEFAULT, "value"),
+        State({"type": "import-on", "column": ALL}, "value"),
+        State({"type": "import-name", "column": ALL}, "value"),
+        State({"type": "import-action", "column": ALL}, "value"),
+        prevent_initial_call=True,
+        running=[(Output(Import.RUN, "disabled"), True, False)],
+    )
+    def make(
+        clicks: int | None,
+        loaded: dict[str, Any] | None,
+        ids: str | None,
+        samples: str | None,
+        default: str | None,
+        *_: Any,
+    ) -> tuple[Any, ...]:
+        if not clicks or not loaded:
+            return (no_update,) * 4
+        on, names, actions = (_values(states) for states in ctx.states_list[4:])
+        choices = choices_of(on, names, actions, default or "")
+        if not choices:
+            return no_update, no_update, no_update, "Choose at least one column."
+        try:
+            table = services.imports.matched(loaded["token"], *_chosen(ids, samples))
+            return (*run(services, table, choices), None, "")
+        except NameRefused as refused:
+            return no_update, no_update, no_update, str(refused)
+        except IscanError as error:
+            return no_update, toast.message("danger", str(error)), no_update, ""
+
+    app.clientside_callback(
+        ClientsideFunction("iscan", "showDropZone"), Output(Import.PANEL, "className"), Input(Import.PANEL, "hidden")
+    )
+
+
+def _chosen(ids: str | None, samples: str | None) -> tuple[str | None, str | None]:
+    """Return the columns that tell cells apart: None for what is found by itself, ``""`` for no samples."""
+    return ids, "" if samples == NO_SAMPLES else samples
