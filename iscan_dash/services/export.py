@@ -5,6 +5,7 @@ Labels are written as they are. One that begins with ``=``, ``+``, ``-`` or ``@`
 you do not trust should be opened in a spreadsheet as text (*Data > From text*), not by a double click.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,12 +83,12 @@ def export_lines(study: Study, annotations: Sequence[Annotation], *, for_cellxge
 
 def export_header(study: Study, annotations: Sequence[Annotation]) -> list[str]:
     """Return the comment that precedes the table, a line each, without ``# ``."""
-    ids = ", ".join(f"{state.live.name} = {state.id} v{state.version}" for state in annotations)
+    ids = [{"name": state.live.name, "id": state.id, "version": state.version} for state in annotations]
     lines = [
         f"iscan-dash {__version__}, {datetime.now(UTC).isoformat(timespec='seconds')}",
         f"data: {', '.join(dataset.path.name for dataset in study.datasets)}",
         f"fingerprint: {study.fingerprint}",
-        f"annotations: {ids}",
+        f"annotations: {json.dumps(ids, ensure_ascii=False)}",
     ]
     # A file's name may have a line break in it, after which the header row would seem to come.
     return [" ".join(line.splitlines()) for line in lines]
@@ -107,15 +108,10 @@ def cellxgene_warnings(annotations: Sequence[Annotation]) -> list[tuple[str, str
         if "#" in label.text and annotation.counts[label.id]
     }
     if labels:
-        found.append(
-            ("E61", f'{counted(len(labels), "label contains", "labels contain")} "#" and will be cut by cellxgene.')
-        )
+        many = counted(len(labels), "label contains", "labels contain")
+        found.append(("E61", f'{many} "#" and will be cut by cellxgene.'))
     names = [annotation.live.name for annotation in annotations if "#" in annotation.live.name]
     if names:
-        found.append(
-            (
-                "E61",
-                f'{counted(len(names), "annotation name contains", "annotation names contain")} "#" and will be cut by cellxgene.',
-            )
-        )
+        many = counted(len(names), "annotation name contains", "annotation names contain")
+        found.append(("E61", f'{many} "#" and will be cut by cellxgene.'))
     return found

@@ -151,6 +151,9 @@ class Existing(StrEnum):
 
     TABLE = "existing-table"
     OPEN = "existing-open"
+    SHOWN = "existing-shown"
+    REFUSED = "existing-refused"
+    DETAILS = "existing-details"
     HISTORY = "existing-history"
     VERSIONS = "existing-versions"
     DELETED = "existing-deleted"

@@ -137,10 +137,11 @@ def register(server: flask.Flask, services: Services) -> None:
 
 def notices(services: Services) -> list[dict[str, Any]]:
     """Return what the page tells a user once: what happened to the draft, and which old drafts they may bring here."""
+    workspace = services.workspace
     found: list[dict[str, Any]] = [
-        {"id": notice.id, "text": notice.text, "actions": []} for notice in services.workspace.notices()
+        {"id": notice.id, "text": notice.text, "actions": []} for notice in workspace.notices()
     ]
-    n_cells = services.workspace.study.n_cells
+    n_cells = workspace.study.n_cells
     for old in services.offers.open():
         text = (
             f"{old.name} holds your annotations of other cells: {old.n_matched:,} of {n_cells:,} cells match by sample "

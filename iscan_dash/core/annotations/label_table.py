@@ -9,7 +9,15 @@ import numpy as np
 from iscan_dash.core.annotations.combine import Combined, CombineRecipe, combine_columns
 from iscan_dash.core.annotations.csv_table import CsvTable, TableColumn
 from iscan_dash.core.annotations.level_check import check_levels, shortened
-from iscan_dash.core.annotations.names import NAME_LENGTH, RESERVED, check_label, check_name, free_name, plain_label
+from iscan_dash.core.annotations.names import (
+    NAME_LENGTH,
+    RESERVED,
+    SAMPLE,
+    check_label,
+    check_name,
+    free_name,
+    plain_label,
+)
 from iscan_dash.core.study.columns import MISSING, category_from_levels
 from iscan_dash.core.study.study import SAMPLE_COLUMNS, Study
 from iscan_dash.core.words import counted
@@ -478,7 +486,7 @@ def _usable_name(name: str, taken: Mapping[str, str]) -> str:
         legal = unicodedata.normalize("NFC", plain_label(name)).replace("/", "-").replace("\\", "-")
         legal = "".join(character for character in legal if character.isprintable() or character == " ")
         legal = legal.strip()[:NAME_LENGTH].strip()
-        if not legal or legal in RESERVED or legal.startswith("_index"):
+        if not legal or legal in {*RESERVED, SAMPLE} or legal.startswith("_index"):
             legal = f"labels {legal}".strip()[:NAME_LENGTH]
         return free_name(legal, {unicodedata.normalize("NFC", other): user for other, user in taken.items()})
 

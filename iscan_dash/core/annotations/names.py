@@ -12,6 +12,9 @@ LABEL_LENGTH = 128
 RESERVED = frozenset({"_index", "index", ".", ".."})
 """Names that AnnData keeps for itself."""
 
+SAMPLE = "sample"
+"""The column of samples in drafts."""
+
 
 def check_name(name: str, taken: Mapping[str, str]) -> str:
     """Return the name as it will be kept: trimmed and in Unicode's composed form.
@@ -44,6 +47,8 @@ def check_name(name: str, taken: Mapping[str, str]) -> str:
         raise NameRefused("E03", r"Names cannot contain / or \ because HDF5 uses them as separators.")
     if kept in RESERVED or kept.startswith("_index"):
         raise NameRefused("E04", f'"{kept}" is reserved by AnnData.')
+    if kept == SAMPLE:
+        raise NameRefused("E04", f'"{kept}" is the column of samples in drafts. Choose another name.')
     if len(kept) > NAME_LENGTH:
         raise NameRefused("E05", f"Name is {len(kept)} characters long; the limit is {NAME_LENGTH}.")
     if not _is_printable(kept):

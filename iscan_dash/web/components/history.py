@@ -5,6 +5,7 @@ from typing import Any
 import dash_bootstrap_components as dbc
 from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
 
+from iscan_dash.core.words import counted
 from iscan_dash.services.workspace import Workspace
 from iscan_dash.web.components import toast
 from iscan_dash.web.ids import Existing, Shell, revert_button
@@ -95,7 +96,12 @@ def ask(services: Services, annotation_id: str, version: int) -> str:
     """Return the question to put before a revert."""
     state = services.workspace.annotation(annotation_id)
     n_cells = services.workspace.cells_to_revert(annotation_id, version)
-    return f'{n_cells:,} cells of "{state.live.name}" will change. The revert itself can be undone.'
+    if not n_cells:
+        return (
+            f'No cell of "{state.live.name}" changes its label; name, labels or description go back. Undo is possible.'
+        )
+    cells = counted(n_cells, "cell")
+    return f'{cells} of "{state.live.name}" will change. The revert itself can be undone.'
 
 
 def revert(services: Services, annotation_id: str, version: int) -> tuple[int, dict[str, Any]]:

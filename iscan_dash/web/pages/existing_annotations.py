@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 import dash_bootstrap_components as dbc
-from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update, set_props
 
-from iscan_dash.core.annotations import Annotation
+from iscan_dash.core.annotations import Annotation, Header
 from iscan_dash.services.workspace import Workspace
 from iscan_dash.web.components import toast
 from iscan_dash.web.components.history import entries, local_time, popover_body
@@ -28,15 +28,24 @@ def layout(open_annotation: str | None) -> html.Div:
         className="stack existing",
         children=[
             dcc.Store(id=Existing.OPEN, data=open_annotation),
+            dcc.Store(id=Existing.SHOWN),
+            dcc.Store(id=Existing.REFUSED),
             html.Div(id=Existing.TABLE, className="table-box"),
+            # Apart from the list: Dash draws anew whatever it is given, and here somebody may be typing.
+            html.Div(id=Existing.DETAILS),
             html.Div(id=Existing.DELETED),
         ],
     )
 
 
+def listed(workspace: Workspace) -> list[Annotation]:
+    """Return what the list shows: the user's annotations, then those of others."""
+    return [*workspace.annotations(), *workspace.others()]
+
+
 def table(workspace: Workspace, history: dict[str, list[dict[str, Any]]], open_id: str | None) -> Any:
-    """Return the list of annotations, one of its rows opened."""
-    states = [*workspace.annotations(), *workspace.others()]
+    """Return the list of annotations, one of its rows marked as open."""
+    states = listed(workspace)
     if not states:
         return html.Div(
             [
@@ -54,45 +63,40 @@ def table(workspace: Workspace, history: dict[str, list[dict[str, Any]]], open_i
             ]
         )
     )
-    body = []
-    for state in states:
-        is_open = state.id == open_id
-        is_own = workspace.is_own(state.id)
-        body.append(_row(state, history.get(state.id, []), is_open=is_open, is_own=is_own))
-        if is_open:
-            details = _details(state, is_own=is_own)
-            body.append(html.Tr(html.Td(details, colSpan=len(titles)), className="details-row"))
+    body = [
+        html.Tr(
+            row(workspace, state, history.get(state.id, []), is_open=state.id == open_id),
+            id=row_action("row", state.id),
+            className="is-open" if state.id == open_id else "",
+            **{"data-annotation": state.id},
+        )
+        for state in states
+    ]
     return html.Table([head, html.Tbody(body)], className="plain-table annotations")
 
 
-def _row(state: Annotation, history: list[dict[str, Any]], *, is_open: bool, is_own: bool) -> html.Tr:
-    header, own = state.live, state.id
-    arrow = "chevron-down" if is_open else "chevron-right"
-    return html.Tr(
-        [
-            html.Td(
-                icon_button(
-                    row_action("expand", own),
-                    arrow,
-                    "Close" if is_open else "Open",
-                    **{"aria-expanded": str(is_open).lower()},
-                )
-            ),
-            html.Td(html.Bdi(header.name, className="annotation-name"), title=header.description or header.name),
-            html.Td(ORIGINS.get(header.origin, header.origin)),
-            html.Td(f"{state.n_labels:,}", className="number"),
-            html.Td(f"{state.n_set:,}", className="number"),
-            html.Td([html.Bdi(header.owner), None if is_own else _lock(header.owner)]),
-            html.Td(local_time(header.created, brief=True)),
-            html.Td(local_time(state.modified, brief=True)),
-            html.Td(str(state.version), className="number"),
-            html.Td(_actions(own, history) if is_own else _actions_of_others(state), className="actions"),
-        ],
-        # Named, so that a row keeps its controls when others come, go or open.
-        id=row_action("row", own),
-        className="is-open" if is_open else "",
-        **{"data-annotation": own},
+def row(workspace: Workspace, state: Annotation, history: list[dict[str, Any]], *, is_open: bool) -> list[html.Td]:
+    """Return the cells of an annotation's row."""
+    header, own, is_own = state.live, state.id, workspace.is_own(state.id)
+    arrow = icon_button(
+        row_action("expand", own),
+        "chevron-down" if is_open else "chevron-right",
+        "Close" if is_open else "Open",
+        **{"aria-expanded": str(is_open).lower()},
     )
+    owner = workspace.user_name if is_own else header.owner
+    return [
+        html.Td(arrow),
+        html.Td(html.Bdi(header.name, className="annotation-name"), title=header.description or header.name),
+        html.Td(ORIGINS.get(header.origin, header.origin)),
+        html.Td(f"{state.n_labels:,}", className="number"),
+        html.Td(f"{state.n_set:,}", className="number"),
+        html.Td([html.Bdi(owner), None if is_own else _lock(owner)]),
+        html.Td(local_time(header.created, brief=True)),
+        html.Td(local_time(state.modified, brief=True)),
+        html.Td(str(state.version), className="number"),
+        html.Td(_actions(own, history) if is_own else _actions_of_others(state), className="actions"),
+    ]
 
 
 def _actions(own: str, history: list[dict[str, Any]]) -> list[Any]:
@@ -126,33 +130,50 @@ def _lock(owner: str) -> html.I:
     return html.I(className="bi bi-lock-fill lock", title=says, role="img", **{"aria-label": says})
 
 
-def _details(state: Annotation, *, is_own: bool) -> html.Div:
+def details(workspace: Workspace, state: Annotation) -> html.Div:
+    """Return the fields of an annotation, which its owner can change."""
     header, own = state.live, state.id
+    is_locked = not workspace.is_own(own)
+    says = f"Only {header.owner} can edit this annotation. Duplicate it to edit a copy." if is_locked else ""
     return html.Div(
         className="details",
+        **{"data-annotation": own},
         children=[
+            html.P([_lock(header.owner), " ", says], className="muted") if is_locked else None,
             html.Div(
                 className="row-of-2",
                 children=[
-                    _input("Name", row_action("name", own), header.name, maxLength=200, disabled=not is_own),
+                    _input("Name", row_action("name", own), header.name, maxLength=200, disabled=is_locked),
                     _input(
                         "Default label",
                         row_action("default", own),
                         header.default.text,
                         maxLength=400,
-                        disabled=not is_own,
+                        disabled=is_locked,
                     ),
                 ],
             ),
             _input(
-                "Description", row_action("description", own), header.description, maxLength=2000, disabled=not is_own
+                "Description", row_action("description", own), header.description, maxLength=2000, disabled=is_locked
             ),
-            _labels(state, is_own=is_own),
-            html.Details(
-                [html.Summary("Recipe"), html.Pre(json.dumps(dict(header.recipe), indent=2, ensure_ascii=False))]
-            ),
+            html.Div(labels(workspace, state), id=row_action("labels", own), className="labels-box", tabIndex=0),
+            html.Details([html.Summary("Recipe"), html.Pre(_recipe(header), id=row_action("recipe", own))]),
         ],
     )
+
+
+def _recipe(header: Header) -> str:
+    return json.dumps(dict(header.recipe), indent=2, ensure_ascii=False)
+
+
+def update(workspace: Workspace, state: Annotation) -> None:
+    """Let the fields that are open follow an annotation; what is being typed stays."""
+    header, own = state.live, state.id
+    set_props(row_action("name", own), {"value": header.name})
+    set_props(row_action("default", own), {"value": header.default.text})
+    set_props(row_action("description", own), {"value": header.description})
+    set_props(row_action("labels", own), {"children": labels(workspace, state)})
+    set_props(row_action("recipe", own), {"children": _recipe(header)})
 
 
 def _input(name: str, control_id: dict[str, str], value: str, **more: Any) -> html.Label:
@@ -161,8 +182,9 @@ def _input(name: str, control_id: dict[str, str], value: str, **more: Any) -> ht
     return html.Label([name, field], className="field")
 
 
-def _labels(state: Annotation, *, is_own: bool) -> html.Div:
-    header = state.live
+def labels(workspace: Workspace, state: Annotation) -> html.Table:
+    """Return the labels of an annotation with their colours and counts."""
+    header, is_own = state.live, workspace.is_own(state.id)
     rows = [
         html.Tr(
             [
@@ -197,7 +219,49 @@ def _labels(state: Annotation, *, is_own: bool) -> html.Div:
     if more > 0:
         rows.append(html.Tr(html.Td(f"and {more:,} more labels", colSpan=3, className="muted")))
     head = html.Thead(html.Tr([html.Th("Colour"), html.Th("Label"), html.Th("Cells", className="number")]))
-    return html.Div(html.Table([head, html.Tbody(rows)], className="plain-table"), className="labels-box", tabIndex=0)
+    return html.Table([head, html.Tbody(rows)], className="plain-table")
+
+
+def follow(workspace: Workspace, open_id: str | None, shown: dict[str, Any] | None) -> tuple[Any, ...]:
+    """Bring the page up to date, drawing anew as little as possible.
+
+    Parameters
+    ----------
+    workspace
+        The open study and the user's annotations.
+    open_id
+        The annotation whose fields are open.
+    shown
+        What the page shows: ``{"open": id or None, "rows": [[id, version], ...]}``; None when it shows nothing yet.
+
+    Returns
+    -------
+    tuple
+        The list, the fields, the deleted annotations, and what the page shows then; ``no_update`` for what stays.
+    """
+    states = listed(workspace)
+    by_id = {state.id: state for state in states}
+    opened = by_id.get(open_id or "")
+    now_open = opened.id if opened else None
+    history = entries(workspace)
+    was_open = shown["open"] if shown else None
+    versions: dict[str, int] = dict(shown["rows"]) if shown else {}
+    same_rows = shown is not None and list(versions) == list(by_id) and was_open == now_open
+    if same_rows:
+        for state in states:
+            if versions[state.id] != state.version:
+                cells = row(workspace, state, history.get(state.id, []), is_open=state is opened)
+                set_props(row_action("row", state.id), {"children": cells})
+    fields: Any = details(workspace, opened) if opened else None
+    if opened is not None and was_open == opened.id:
+        update(workspace, opened)
+        fields = no_update
+    return (
+        no_update if same_rows else table(workspace, history, now_open),
+        fields,
+        deleted_list(workspace),
+        {"open": now_open, "rows": [[state.id, state.version] for state in states]},
+    )
 
 
 def deleted_list(workspace: Workspace) -> Any:
@@ -263,14 +327,20 @@ def register(app: Dash, services: Services) -> None:
 
     @app.callback(
         Output(Existing.TABLE, "children"),
+        Output(Existing.DETAILS, "children"),
         Output(Existing.DELETED, "children"),
+        Output(Existing.SHOWN, "data"),
         Input(Existing.VERSIONS, "data"),
         Input(Existing.OPEN, "data"),
+        Input(Existing.REFUSED, "data"),
+        State(Existing.SHOWN, "data"),
     )
-    def show(versions: dict[str, int] | None, open_id: str | None) -> tuple[Any, Any]:
+    def show(
+        versions: dict[str, int] | None, open_id: str | None, _: str | None, shown: dict[str, Any] | None
+    ) -> tuple[Any, ...]:
         if versions is None:
-            return no_update, no_update
-        return table(services.workspace, entries(services.workspace), open_id), deleted_list(services.workspace)
+            return (no_update,) * 4
+        return follow(services.workspace, open_id, shown)
 
     @app.callback(
         Output(Existing.OPEN, "data"),
@@ -298,18 +368,23 @@ def register(app: Dash, services: Services) -> None:
 
     @app.callback(
         *toast.outputs(),
+        Output(Existing.REFUSED, "data"),
         Input({"type": "existing-name", "annotation": ALL}, "value"),
         Input({"type": "existing-default", "annotation": ALL}, "value"),
         Input({"type": "existing-description", "annotation": ALL}, "value"),
         State(Existing.VERSIONS, "data"),
         prevent_initial_call=True,
     )
-    def typed(_names: list[str], _defaults: list[str], _texts: list[str], versions: dict[str, int]) -> tuple[Any, Any]:
+    def typed(
+        _names: list[str], _defaults: list[str], _texts: list[str], versions: dict[str, int]
+    ) -> tuple[Any, Any, Any]:
         target = ctx.triggered_id
         if not target or target["annotation"] not in versions:
-            return no_update, no_update
+            return no_update, no_update, no_update
         text, version = ctx.triggered[0]["value"] or "", versions[target["annotation"]]
-        return toast.attempt(lambda: edit_field(services, target, text, version))
+        revision, said = toast.attempt(lambda: edit_field(services, target, text, version))
+        # A field that was refused shows again what holds.
+        return revision, said, no_update if said is no_update else said["id"]
 
     @app.callback(
         *toast.outputs(),

@@ -296,9 +296,8 @@ def create(services: Services, values: dict[str, Any]) -> tuple[int, dict[str, A
     form = read_form(values)
     made = services.workspace.create_from_existing(form.name, form.sources, form.recipe)
     address = f"/annotate/existing?open={made.id}"
-    text = (
-        f'"{made.live.name}" was created: {counted(len(made.live.labels), "label")}, {counted(made.n_set, "cell")} set.'
-    )
+    counts = f"{counted(made.n_labels, 'label')}, {counted(made.n_set, 'cell')} set"
+    text = f'"{made.live.name}" was created: {counts}.'
     view = toast.action("View", "colour", by=f"annotation:{made.id}")
     return services.workspace.revision, toast.message("success", text, view, toast.link("Edit", address), seconds=8)
 
