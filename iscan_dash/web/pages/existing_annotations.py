@@ -140,6 +140,7 @@ def details(workspace: Workspace, state: Annotation) -> html.Div:
         **{"data-annotation": own},
         children=[
             html.P([_lock(header.owner), " ", says], className="muted") if is_locked else None,
+            html.P(["Created ", local_time(header.created), " by ", html.Bdi(header.owner)], className="muted"),
             html.Div(
                 className="row-of-2",
                 children=[
