@@ -1,5 +1,6 @@
 """A collection: the drafts of one user of one study on disk, as a journal, a CSV file and its backups."""
 
+import contextlib
 import re
 import threading
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,7 @@ from iscan_dash.errors import NameRefused, StorageError
 from iscan_dash.services.drafts import (
     NAME_RULE,
     DraftPlace,
+    clear_unfinished,
     draft_suffix,
     file_digest,
     find_place,
@@ -23,7 +25,10 @@ from iscan_dash.services.drafts import (
 from iscan_dash.services.journal import Event, Journal
 
 _DRAFTS = "drafts"
-"""Journal setting: the digest and last event of the two drafts written last, the newest first."""
+"""Journal setting: the digest and last event of the draft on disk, last in a list.
+
+While a draft is replaced the new one stands before it; after a crash just then either may be on disk.
+"""
 
 
 class Collection:
@@ -69,6 +74,7 @@ class Collection:
             self._place = found or DraftPlace(folder, suggested_name, self._suffix)
         if is_there:
             self._begin()
+            self._settle()
 
     @property
     def place(self) -> DraftPlace:
@@ -82,7 +88,7 @@ class Collection:
 
     def was_begun_elsewhere(self) -> bool:
         """Tell whether another process began drafts of this user since this one found none."""
-        return self._journal is None and self._place.file is None and find_place(self._folder, self._suffix) is not None
+        return self._guard is None and self._place.file is None and find_place(self._folder, self._suffix) is not None
 
     def close(self) -> None:
         """Close the files and let others have them."""
@@ -99,14 +105,16 @@ class Collection:
     def _begin(self) -> Journal:
         """Open the journal, which is made when there is none."""
         if self._journal is None:
-            if self._guard is None:
-                self._guard = self._sole_use()
+            guard = self._guard or self._sole_use()
             try:
                 self._journal = Journal(self._place.journal, self._fingerprint)
             except StorageError:
-                self._guard.release()
-                self._guard = None
+                if self._guard is None:
+                    guard.release()
                 raise
+            if self._guard is None:
+                self._guard = guard
+                clear_unfinished(self._place.draft, self._place.backups)
         return self._journal
 
     def _sole_use(self) -> FileLock:
@@ -182,6 +190,8 @@ class Collection:
             if self._journal is None:
                 self._place = new
             elif name != self._place.name:
+                # A journal that cannot be written now keeps its name.
+                self.set_setting("named", self.is_named)
                 self._move(new)
             self.set_setting("named", True)
             return new
@@ -205,7 +215,9 @@ class Collection:
                 f"The drafts in {self._folder} cannot be renamed: {error.strerror}. Check the folder's permissions."
             ) from error
         finally:
-            self._journal = Journal(self._place.journal, self._fingerprint)
+            # When it cannot be opened now, the next edit tries again.
+            self._journal = None
+            self._begin()
 
     # -- draft ---------------------------------------------------------------------------------------------------
 
@@ -230,21 +242,29 @@ class Collection:
 
         def note(digest: str) -> None:
             # Before the draft is replaced: after a crash in between, the one on disk is known all the same.
-            records = [{"digest": digest, "seq": seq}, *self._records()[:1]]
-            self.set_setting(_DRAFTS, records)
+            self.set_setting(_DRAFTS, [{"digest": digest, "seq": seq}, *self._records()[-1:]])
             keep_backup(place.draft, place.backups)
 
-        write_whole(place.draft, pieces, before_replacing=note)
+        digest = write_whole(place.draft, pieces, before_replacing=note)
         self._written_as = _look(place.draft)
+        self.set_setting(_DRAFTS, [{"digest": digest, "seq": seq}])
 
     def _records(self) -> list[dict[str, Any]]:
         return self.setting(_DRAFTS) or []
 
+    def _settle(self) -> None:
+        """Find out which draft is on disk after a crash that may have kept it from being replaced."""
+        records = self._records()
+        if len(records) > 1:
+            with contextlib.suppress(OSError):
+                digest = file_digest(self._place.draft)
+                self.set_setting(_DRAFTS, [record for record in records if record["digest"] == digest][:1] or records)
+
     @property
     def written_seq(self) -> int:
-        """Number of the last event that is in the draft written last; 0 when none was."""
+        """Number of the last event that is in the draft on disk; 0 when none was written."""
         records = self._records()
-        return int(records[0]["seq"]) if records else 0
+        return int(records[-1]["seq"]) if records else 0
 
     def draft_is_behind(self, seq: int) -> bool:
         """Tell whether the draft on disk lacks events up to a number, as it may after a crash."""

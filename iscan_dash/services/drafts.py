@@ -11,7 +11,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from uuid import uuid4
@@ -198,8 +198,7 @@ def write_whole(
     OSError
         The disk is full or the folder cannot be written; the old file is untouched.
     """
-    # Not by tempfile, whose files nobody else may read, while the folder may be a lab's.
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    temporary = _unfinished(path)
     digest = hashlib.blake2b(digest_size=16)
     try:
         with temporary.open("xb") as stream:
@@ -250,16 +249,22 @@ def keep_backup(draft: Path, backups: Path) -> None:
     if not draft.exists():
         return
     backups.mkdir(exist_ok=True)
-    _link(draft, backups / f"{draft.stem}-{_stamp()}.csv")
-    versions = sorted(backups.glob(f"{glob.escape(draft.stem)}-*.csv"))
-    for old in versions[:-BACKUPS]:
+    versions = sorted(
+        (made, path) for path in backups.glob(f"{glob.escape(draft.stem)}-*.csv") if (made := _read_stamp(path))
+    )
+    now = datetime.now(UTC)
+    if versions:
+        # The newest is the last by name, even when the clock was put back.
+        now = max(now, versions[-1][0] + timedelta(microseconds=1))
+    _link(draft, backups / f"{draft.stem}-{now.strftime(_STAMP)}.csv")
+    for _, old in versions[: 1 - BACKUPS]:
         old.unlink(missing_ok=True)
 
 
 def set_aside(draft: Path, backups: Path) -> Path:
     """Keep a draft that cannot be understood where no rotation reaches it, and return where."""
     backups.mkdir(exist_ok=True)
-    kept = backups / f"outside-{draft.stem}-{_stamp()}.csv"
+    kept = backups / f"outside-{draft.stem}-{datetime.now(UTC).strftime(_STAMP)}.csv"
     _link(draft, kept)
     return kept
 
@@ -269,11 +274,41 @@ def _link(file: Path, name: Path) -> None:
         os.link(file, name)
     except OSError:
         # Some file systems, those of USB sticks among them, know no links.
-        shutil.copy2(file, name)
+        part = _unfinished(name)
+        try:
+            shutil.copy2(file, part)
+            part.replace(name)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise
 
 
-def _stamp() -> str:
-    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+_STAMP = "%Y%m%dT%H%M%S.%fZ"
+
+
+def _read_stamp(path: Path) -> datetime | None:
+    """Return when a backup was made, as its name tells; None when it is no backup."""
+    try:
+        return datetime.strptime(path.stem.rpartition("-")[2], _STAMP).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _unfinished(path: Path) -> Path:
+    """Return the name of a file until it is whole."""
+    # Not by tempfile, whose files nobody else may read, while the folder may be a lab's.
+    return path.with_name(f".{path.name}.{uuid4().hex}")
+
+
+def clear_unfinished(draft: Path, backups: Path) -> None:
+    """Remove what a process left that was killed while it wrote a draft or a backup; nobody may be writing one."""
+    in_draft = draft.parent.glob(f".{glob.escape(draft.name)}.*")
+    in_backups = backups.glob(f".{glob.escape(draft.stem)}-*.csv.*")
+    for path in [*in_draft, *in_backups]:
+        if re.search(r"\.[0-9a-f]{32}$", path.name):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 class SaveState(StrEnum):

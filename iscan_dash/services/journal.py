@@ -5,10 +5,11 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from iscan_dash.core.annotations import Change, Header
 from iscan_dash.core.annotations.delta import CodesDelta
@@ -16,6 +17,9 @@ from iscan_dash.errors import StorageError
 
 FORMAT = 1
 """Version of the journal's layout; a newer one is refused rather than misread."""
+
+PATIENCE = 5.0
+"""Seconds to wait while another program has the file locked."""
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -124,7 +128,7 @@ class Journal:
         self.path = path
         self._lock = threading.Lock()
         try:
-            self._db = sqlite3.connect(path, timeout=5, check_same_thread=False, isolation_level=None)
+            self._db = sqlite3.connect(path, timeout=PATIENCE, check_same_thread=False, isolation_level=None)
             try:
                 self._prepare(fingerprint)
             except BaseException:
@@ -168,34 +172,54 @@ class Journal:
             It could not be written; nothing was.
         """
         values = (*astuple(event)[1:], _dump(change.before), _dump(change.after), change.delta.to_bytes())
+        seq = self._write("edit", f"INSERT INTO events ({_COLUMNS}) VALUES (?{', ?' * 10})", values)
+        return replace(event, seq=seq)
+
+    def _write(self, what: str, statement: str, values: tuple[Any, ...]) -> int:
+        """Write one row into a file that is there, and return its number."""
         try:
-            with self._writing():
-                self._db.execute("BEGIN IMMEDIATE")
-                cursor = self._db.execute(f"INSERT INTO events ({_COLUMNS}) VALUES (?{', ?' * 10})", values)
-        except sqlite3.Error as error:
+            with self._lock:
+                if not self.path.exists():
+                    self._write_anew()
+                try:
+                    return self._insert(statement, values)
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorname != "SQLITE_READONLY_DBMOVED":
+                        raise
+                    self._write_anew()
+                    return self._insert(statement, values)
+        except (sqlite3.Error, OSError) as error:
             raise StorageError(
-                f"The edit was not saved in {self.path}: {error}. Free the disk or bring the folder back, then try "
-                "again."
+                f"The {what} was not saved in {self.path}: {_reason(error)}. Free the disk or bring the folder back, "
+                "then try again."
             ) from error
-        assert cursor.lastrowid is not None
-        return replace(event, seq=cursor.lastrowid)
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Commit what is written within, in a file that is there.
+    def _insert(self, statement: str, values: tuple[Any, ...]) -> int:
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            seq = self._db.execute(statement, values).lastrowid
+        assert seq is not None
+        return seq
 
-        SQLite goes on writing into a file that was removed, where nobody would find it again. As long as this process
-        holds it open it can still be read, so it is written anew where it was, once its folder is there.
+    def _write_anew(self) -> None:
+        """Write the file where it was, after it was removed or another one was put in its place.
+
+        As long as this process holds it open it can still be read, though nobody else would find it again.
         """
-        with self._lock:
-            if not self.path.exists():
-                copy = sqlite3.connect(self.path, timeout=5, check_same_thread=False, isolation_level=None)
-                self._db.backup(copy)
-                self._db.close()
-                self._db = copy
-                self._db.execute("PRAGMA synchronous = FULL")
-            with self._db:
-                yield
+        for ending in ("", "-journal"):
+            # Most likely an older copy; it is kept nevertheless.
+            other = self.path.with_name(self.path.name + ending)
+            if other.exists():
+                other.rename(other.with_name(f"{other.name}.{uuid4().hex}"))
+        copy = sqlite3.connect(self.path, timeout=PATIENCE, check_same_thread=False, isolation_level=None)
+        try:
+            self._db.backup(copy)
+        except sqlite3.Error:
+            copy.close()
+            raise
+        self._db.close()
+        self._db = copy
+        self._db.execute("PRAGMA synchronous = FULL")
 
     def replay(self, after: int = 0) -> Iterator[tuple[Event, Change]]:
         """Read the events with their changes, in order.
@@ -231,6 +255,9 @@ class Journal:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> StorageError:
+        if isinstance(error, sqlite3.OperationalError):
+            # It is locked, or its disk is gone.
+            return StorageError(f"The journal {self.path} cannot be read: {error}. Try again in a moment.")
         return StorageError(f"The journal {self.path} is damaged: {error}. Restore it from a backup.")
 
     def setting(self, key: str) -> Any:
@@ -256,14 +283,8 @@ class Journal:
         StorageError
             It could not be written.
         """
-        try:
-            with self._writing():
-                self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"setting:{key}", json.dumps(value)))
-        except sqlite3.Error as error:
-            raise StorageError(
-                f"The setting was not saved in {self.path}: {error}. Free the disk or bring the folder back, then try "
-                "again."
-            ) from error
+        row = (f"setting:{key}", json.dumps(value))
+        self._write("setting", "INSERT OR REPLACE INTO meta VALUES (?, ?)", row)
 
     def close(self) -> None:
         """Close the file."""
@@ -321,13 +342,17 @@ _UNREADABLE = (sqlite3.Error, ValueError, KeyError, TypeError)
 def _connect_to_read(path: Path) -> sqlite3.Connection:
     # "rw" and not "ro": after a crash of its writer SQLite has to roll the last edit back before it can read.
     mode = "rw" if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK) else "ro"
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=5, isolation_level=None)
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=PATIENCE, isolation_level=None)
 
 
 def _events(db: sqlite3.Connection, after: int) -> Iterator[tuple[Event, Change]]:
     for row in db.execute(f"SELECT seq, {_COLUMNS} FROM events WHERE seq > ? ORDER BY seq", (after,)):
         event = Event(*row[:9])
         yield event, _read_change(event.annotation_id, *row[9:])
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _dump(header: Header | None) -> str | None:

@@ -766,9 +766,15 @@ class Workspace:
             n_cells=change.delta.n_cells,
             undoes=undoes,
         )
-        if not self._events:
-            self._collection.set_setting("user", {"id": self.user, "name": self.user_name})
-        self._events.append(self._collection.append(event, change))
+        try:
+            if not self._events:
+                self._collection.set_setting("user", {"id": self.user, "name": self.user_name})
+            self._events.append(self._collection.append(event, change))
+        except StorageError:
+            if self._events:
+                # The draft cannot be written either as long as this lasts, which the top bar tells.
+                self._autosaver.request()
+            raise
         self._states[change.annotation_id] = after
         self._autosaver.request()
         return after
