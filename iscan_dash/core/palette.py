@@ -8,14 +8,17 @@ from natsort import natsorted
 UNASSIGNED = "#b4b9c1"
 """Grey of the default label of an annotation."""
 
-MISSING = "#d9dce1"
-"""Grey of cells without a value."""
+MISSING = "#9aa0aa"
+"""Grey of cells without a value: darker than zero, which says something."""
 
-OTHER = "#8b929c"
+OTHER = "#666d78"
 """Grey of labels that share one colour because there are too many."""
 
-ZERO = "#dfe2e6"
+ZERO = "#e3e6ea"
 """Light grey of cells in which a gene was not seen."""
+
+ON_DARK = {ZERO: "#363d47", MISSING: "#6a7380", OTHER: "#aab1bb"}
+"""What stands for these greys on a dark page, where light ones would shine."""
 
 SINGLE = "#6d8fc4"
 """All cells, when they are coloured by nothing."""

@@ -73,6 +73,8 @@ class CellColours:
         Cells without a value.
     unit
         What the numbers are.
+    clipped
+        Cells with a value below the first step of a continuous scale, and above the last.
     """
 
     title: str
@@ -85,6 +87,7 @@ class CellColours:
     range: tuple[float, float] | None = None
     n_missing: int = 0
     unit: str = ""
+    clipped: tuple[int, int] = (0, 0)
 
 
 def colour_by_nothing(n_cells: int) -> CellColours:
@@ -180,6 +183,7 @@ def colour_by_number(
         range=(low, high),
         n_missing=n_missing,
         unit=unit,
+        clipped=(int((finite < low).sum()), int((finite > high).sum())),
     )
 
 

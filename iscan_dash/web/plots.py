@@ -9,9 +9,10 @@ from urllib.parse import urlencode
 
 import numpy as np
 
+from iscan_dash.core import palette
 from iscan_dash.core.study import CategoryColumn, NumberColumn
 from iscan_dash.core.study.columns import number_text
-from iscan_dash.core.study.matrices import KIND_TEXT
+from iscan_dash.core.study.matrices import SHOWN_TEXT, MatrixKind
 from iscan_dash.core.study.study import QC_AXES
 from iscan_dash.figures.cells import (
     CellColours,
@@ -72,7 +73,7 @@ class Plots:
         self._workspace = workspace
         self._api = f"{prefix}api/v1"
         self._recent: OrderedDict[Any, CellColours] = OrderedDict()
-        self._last_gene: NumberColumn | None = None
+        self._last_gene: tuple[Any, NumberColumn] | None = None
         self._lock = threading.Lock()
         stamps = [(str(dataset.path), dataset.stamp) for dataset in workspace.study.datasets]
         self.study_tag = hashlib.blake2b(repr(stamps).encode(), digest_size=6).hexdigest()
@@ -117,14 +118,11 @@ class Plots:
     def _make(self, by: ColourBy) -> CellColours:
         study = self._workspace.study
         if by.kind == "gene":
-            kinds = {
-                study.matrix_kind(dataset, key).kind
-                for dataset, key in zip(study.datasets, study.shown_matrices, strict=True)
-                if key
-            }
-            unit = ", ".join(KIND_TEXT[kind].split(",")[0] for kind in sorted(kinds))
-            self._last_gene = study.gene(by.key)
-            return colour_by_number(self._last_gene, is_expression=True, unit=unit)
+            gene = self._gene(by.key)
+            kinds = sorted({kind for kind in study.gene_kinds(by.key) if kind})
+            unit = ", ".join(SHOWN_TEXT[kind] for kind in kinds)
+            # Zero of a scaled matrix is its mean, not "not seen".
+            return colour_by_number(study.logged_gene(gene), is_expression=MatrixKind.SCALED not in kinds, unit=unit)
         if by.kind == "annotation":
             source = Source(by.kind, by.key)
             return colour_by_category(self._workspace.category(source), self._workspace.colours(source))
@@ -134,6 +132,14 @@ class Plots:
         if isinstance(column, CategoryColumn):
             return colour_by_category(column, self._workspace.colours(Source(by.kind, by.key)))
         return colour_by_number(column, is_expression=False)
+
+    def _gene(self, name: str) -> NumberColumn:
+        """Return a gene's values as they are stored; those of the last one are kept, for the hover."""
+        key = (name, self.version(ColourBy("gene", name)))
+        kept = self._last_gene
+        if kept is None or kept[0] != key:
+            kept = self._last_gene = (key, self._workspace.study.gene(name))
+        return kept[1]
 
     # -- specification -------------------------------------------------------------------------------------------
 
@@ -202,13 +208,15 @@ class Plots:
             "unit": colours.unit,
             "legend": [vars(row) for row in colours.legend],
             "bounds": self.bounds(embedding),
+            "on_dark": palette.ON_DARK,
             "axes": axis_titles(embedding),
             "label_centroids": label_centroids and bool(by.kind) and colours.scale == "categorical",
             "point_size": point_size,
             "opacity": opacity,
         }
         if colours.range:
-            spec |= {"range": list(colours.range), "ticks": list(range_text(colours))}
+            ends = {"range": list(colours.range), "ticks": list(range_text(colours)), "clipped": list(colours.clipped)}
+            spec |= ends
         return spec
 
     def cell(self, row: int, by: ColourBy) -> dict[str, Any]:
@@ -225,9 +233,10 @@ class Plots:
         samples = study.samples
         fields = []
         if by.kind == "gene":
-            gene = self._last_gene
-            if gene is not None and gene.name == by.key and np.isfinite(gene.values[row]):
-                fields.append([gene.name, number_text(float(f"{gene.values[row]:.6g}"))])
+            value = self._gene(by.key).values[row]
+            kind = study.gene_kinds(by.key)[int(np.searchsorted(study.offsets, row, "right")) - 1]
+            if kind and np.isfinite(value):
+                fields.append([f"{by.key} {kind}", number_text(float(f"{value:.6g}"))])
         elif by.kind:
             column = (
                 self._workspace.category(Source(by.kind, by.key)) if by.kind == "annotation" else study.column(by.key)
@@ -245,14 +254,14 @@ class Plots:
 
 
 def axis_titles(embedding: str) -> dict[str, Any]:
-    """Return the titles of an embedding's axes, and whether the axes mean something.
+    """Return the titles of an embedding's axes, whether they are drawn, and whether both have the same unit.
 
     Examples
     --------
     >>> axis_titles("X_umap")
-    {'x': 'umap 1', 'y': 'umap 2', 'visible': False}
+    {'x': 'umap 1', 'y': 'umap 2', 'visible': False, 'equal': True}
     """
     if embedding == QC_AXES:
-        return {"x": "counts per cell", "y": "genes per cell", "visible": True}
+        return {"x": "counts per cell", "y": "genes per cell", "visible": True, "equal": False}
     name = embedding.removeprefix("X_")
-    return {"x": f"{name} 1", "y": f"{name} 2", "visible": False}
+    return {"x": f"{name} 1", "y": f"{name} 2", "visible": False, "equal": True}

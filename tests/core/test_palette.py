@@ -1,5 +1,6 @@
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,36 @@ def test_the_colours_are_sixty_different_ones() -> None:
     assert len(LABELS) == len(set(LABELS)) == 60
     assert all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in LABELS)
     assert not greys & set(LABELS)
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of a colour, as WCAG has it."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two colours, 1 to 21."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize(
+    ("page", "greys"),
+    [
+        ("#ffffff", {grey: grey for grey in palette.ON_DARK}),
+        ("#1d2229", palette.ON_DARK),
+    ],
+)
+def test_zero_missing_and_other_are_told_apart_in_both_themes(page: str, greys: dict[str, str]) -> None:
+    zero, missing, other = (greys[grey] for grey in (palette.ZERO, palette.MISSING, palette.OTHER))
+
+    # Zero is nearest to the page; each is seen on it and beside the next.
+    assert contrast(zero, page) > 1.2
+    assert contrast(missing, zero) > 1.8
+    assert contrast(other, missing) > 1.8
+    assert contrast(missing, page) > 2.5
 
 
 @given(st.data())

@@ -145,6 +145,9 @@ class TestByNumber:
         assert colours.range is not None
         assert colours.range == (pytest.approx(0.01, abs=2e-3), pytest.approx(0.99, abs=2e-3))
         assert (codes(colours)[0], codes(colours)[-1]) == (FIRST_STEP, LAST_STEP)
+        # A legend has to say that its ends are not those of the values.
+        assert colours.clipped == (10, 10)
+        assert number(np.zeros(5)).clipped == (0, 0)
 
     def test_values_that_are_not_finite_are_missing(self) -> None:
         colours = number([np.nan, 0, np.inf, 1, -np.inf])
@@ -217,6 +220,7 @@ class TestExpression:
 
         assert colours.range == (0.0, pytest.approx(0.995))
         assert codes(colours) == [ZERO_CODE, FIRST_STEP + 127, LAST_STEP, MISSING_CODE, ZERO_CODE]
+        assert colours.clipped == (0, 1)
 
     def test_a_gene_that_is_nowhere_seen(self) -> None:
         colours = number([0, 0], is_expression=True)

@@ -56,7 +56,7 @@ def test_a_good_file(run: Run, tmp_path: Path) -> None:
     result = run("check", small_study(tmp_path / "small.h5ad"))
     assert result.exit_code == 0
     lines = result.output.splitlines()
-    assert lines[0] == "small: 60 cells in 1 samples"
+    assert lines[0] == "small: 60 cells in 1 sample"
     assert lines[1] == "small.h5ad: 60 cells"
     assert lines[2].startswith("  X: 6 genes, ")
     assert "embeddings: X_umap" in lines

@@ -1,5 +1,6 @@
 """The health check: what a user should know of a study before labelling it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -9,6 +10,7 @@ from iscan_dash.core.study.columns import CategoryColumn
 from iscan_dash.core.study.genes import inspect_genes
 from iscan_dash.core.study.matrices import MatrixKind
 from iscan_dash.core.study.study import QC_AXES, Study
+from iscan_dash.core.words import counted
 
 
 class Severity(IntEnum):
@@ -25,7 +27,7 @@ class Finding:
     Parameters
     ----------
     code
-        Stable code, ``"D01"`` to ``"D09"``.
+        Stable code, ``"D01"`` to ``"D12"``.
     severity
         How much it matters.
     text
@@ -57,6 +59,7 @@ def check_study(study: Study, max_category_items: int) -> list[Finding]:
         *_check_matrices(study),
         *_check_columns_as_text(study),
         *_check_genes(study),
+        *_check_files_together(study),
     ]
 
 
@@ -68,8 +71,8 @@ def _check_cells(study: Study) -> list[Finding]:
             Finding(
                 "D01",
                 Severity.WARNING,
-                f"{repeated:,} cell IDs occur more than once. Cells are told apart by sample and row; CSV exports "
-                "include the sample.",
+                f"{counted(repeated, 'cell ID occurs', 'cell IDs occur')} more than once. Cells are told apart by "
+                "sample and row; CSV exports include the sample.",
                 "Make the IDs unique (for example with the sample as a prefix) if other tools will read the labels.",
             )
         )
@@ -131,7 +134,8 @@ def _check_embeddings(study: Study) -> list[Finding]:
     for name in study.embeddings:
         missing = int(np.isnan(study.embedding(name)[0]).sum())
         if missing:
-            text = f"{missing:,} cells have no position in {name}; they are never hit by a lasso."
+            cells, they_are = (counted(missing, "cell has", "cells have"), "it is" if missing == 1 else "they are")
+            text = f"{cells} no position in {name}; {they_are} never hit by a lasso."
             found.append(Finding("D04", Severity.INFO, text, "Label them by a column."))
     return found
 
@@ -180,5 +184,70 @@ def _check_genes(study: Study) -> list[Finding]:
     duplicates = sum(inspect_genes(dataset.gene_names()).n_duplicates for dataset in study.datasets)
     if not duplicates:
         return []
-    text = f"{duplicates:,} gene names repeat; the first one keeps the name; the others are ignored."
+    repeated = counted(duplicates, "gene name repeats", "gene names repeat")
+    text = f"{repeated}; the first one keeps the name; the others are ignored."
     return [Finding("D09", Severity.WARNING, text, "Use adata.var_names_make_unique() if you need all of them.")]
+
+
+def _check_files_together(study: Study) -> list[Finding]:
+    if len(study.datasets) < 2:
+        return []
+    return [*_check_shared_genes(study), *_check_shown_kinds(study), *_check_joint_embeddings(study)]
+
+
+def _check_shared_genes(study: Study) -> list[Finding]:
+    n_files, n_genes = len(study.datasets), len(study.genes)
+    shared = sum(gene.n_files == n_files for gene in study.genes.values())
+    if shared == n_genes:
+        return []
+    text = (
+        f"{shared:,} of {counted(n_genes, 'gene')} are in all {n_files:,} files; the others are missing in the cells "
+        "of some file."
+    )
+    advice = (
+        "Compare the files by shared genes only. If few are shared, see whether the files name genes alike and were "
+        "filtered alike."
+    )
+    return [Finding("D10", Severity.WARNING if shared < n_genes / 2 else Severity.INFO, text, advice)]
+
+
+def _check_shown_kinds(study: Study) -> list[Finding]:
+    def kinds(keys: Sequence[str | None]) -> list[MatrixKind]:
+        files = zip(study.datasets, keys, strict=True)
+        return [study.matrix_kind(dataset, key).kind for dataset, key in files if key in dataset.matrices]
+
+    def listed(keys: Sequence[str | None]) -> str:
+        files = zip(study.file_names, study.datasets, keys, strict=True)
+        return ", ".join(
+            f"{study.matrix_kind(dataset, key).kind} ({name} {key})"
+            for name, dataset, key in files
+            if key in dataset.matrices
+        )
+
+    shown, first = study.shown_matrices, ["X"] * len(study.datasets)
+    if len(set(kinds(shown))) > 1:
+        text = f"Genes are shown by values of different kinds: {listed(shown)}. They cannot be compared between files."
+        advice = (
+            "Open files that hold the same kind of values, or tell below what the matrices hold if we guessed wrong."
+        )
+        return [Finding("D11", Severity.WARNING, text, advice)]
+    if len(set(kinds(first))) > 1:
+        text = (
+            f"X holds values of different kinds: {listed(first)}. Genes are shown by what the files share: "
+            f"{listed(shown)}."
+        )
+        advice = "Nothing, unless we guessed wrong: then tell below what the matrices hold."
+        return [Finding("D11", Severity.INFO, text, advice)]
+    return []
+
+
+def _check_joint_embeddings(study: Study) -> list[Finding]:
+    joint = [name for name in study.embeddings if study.is_joint(name)]
+    if not joint:
+        return []
+    text = (
+        f"The files' coordinates are drawn together ({', '.join(joint)}). Unless they were computed on all files at "
+        "once, distances between files mean nothing."
+    )
+    advice = "Colour by sample to see which cells are from which file, or compute one embedding of all cells."
+    return [Finding("D12", Severity.INFO, text, advice)]

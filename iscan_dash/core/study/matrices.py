@@ -38,6 +38,19 @@ KIND_TEXT = {
 }
 
 
+SHOWN_TEXT = {
+    MatrixKind.COUNTS: "log1p counts",
+    MatrixKind.LOG1P: "log1p",
+    MatrixKind.LOG: "log values",
+    MatrixKind.NORMALISED: "log1p normalised",
+    MatrixKind.SCALED: "scaled",
+}
+"""What the numbers are by which a gene colours the cells."""
+
+LINEAR = frozenset({MatrixKind.COUNTS, MatrixKind.NORMALISED})
+"""Kinds of values of which a gene is shown as log1p: a few cells would take the whole scale otherwise."""
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What was seen in a sample of a matrix, and the kind that follows from it.

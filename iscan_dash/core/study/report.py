@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from iscan_dash.core.study.genes import inspect_genes
 from iscan_dash.core.study.health import Finding
 from iscan_dash.core.study.study import Study
+from iscan_dash.core.words import counted
 
 
 def report_text(study: Study, findings: Sequence[Finding]) -> str:
@@ -18,7 +19,7 @@ def report_text(study: Study, findings: Sequence[Finding]) -> str:
         What the health check found.
     """
     samples = study.samples
-    lines = [f"{study.title}: {study.n_cells:,} cells in {len(samples.labels):,} samples"]
+    lines = [f"{study.title}: {counted(study.n_cells, 'cell')} in {counted(len(samples.labels), 'sample')}"]
     for dataset in study.datasets:
         lines.append(f"{dataset.path.name}: {dataset.n_cells:,} cells")
         for key, matrix in dataset.matrices.items():

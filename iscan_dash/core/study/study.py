@@ -21,7 +21,7 @@ from iscan_dash.core.study.columns import (
 )
 from iscan_dash.core.study.dataset import CHUNK, UNREADABLE, Dataset, open_dataset
 from iscan_dash.core.study.fingerprint import content_fingerprint
-from iscan_dash.core.study.matrices import Evidence, MatrixKind, detect_kind
+from iscan_dash.core.study.matrices import LINEAR, Evidence, MatrixKind, detect_kind
 from iscan_dash.errors import DataError, UnknownColumn
 
 SAMPLE_COLUMNS = ("sample", "sample_id", "Sample", "batch", "orig.ident", "library", "donor")
@@ -40,6 +40,9 @@ QC_COLUMNS = (
     ("n_genes", "n_genes_by_counts", "nFeature_RNA", "nGene"),
 )
 
+FILE_COLUMN = "Sample"
+"""Name of the column that tells files apart, when no obs column tells samples."""
+
 KIND_ORDER = (
     MatrixKind.LOG1P,
     MatrixKind.LOG,
@@ -48,6 +51,14 @@ KIND_ORDER = (
     MatrixKind.SCALED,
 )
 """The kinds of values in the order they are preferred for showing a gene."""
+
+ALIKE = (
+    {MatrixKind.LOG1P},
+    {MatrixKind.LOG},
+    {MatrixKind.LOG1P, MatrixKind.LOG},
+    *({kind} for kind in KIND_ORDER[2:]),
+)
+"""Kinds that files may show side by side, the best first: any log values rather than the counts of all."""
 
 T = TypeVar("T")
 
@@ -61,7 +72,8 @@ class ColumnInfo:
     name
         Its name.
     type
-        Its type as the user knows it (``"category"``, ``"text"``, ``"float32"`` ...).
+        Its type as the user knows it (``"category"``, ``"text"``, ``"float32"`` ...); ``"file"`` for the column that
+        tells the files apart.
     treat_as
         ``"category"``, ``"number"`` or ``"ignore"``.
     role
@@ -222,6 +234,19 @@ class Study:
                         return name
         return None
 
+    @cached_property
+    def file_column(self) -> str | None:
+        """Name of the column that tells the files apart; None when an obs column of all files tells the samples.
+
+        It is in no file. A name that an obs column has already gets a number.
+        """
+        own = self.sample_column
+        if len(self.datasets) < 2 or (own and all(own in dataset.column_names for dataset in self.datasets)):
+            return None
+        taken = {name.casefold() for dataset in self.datasets for name in dataset.column_names}
+        names = (FILE_COLUMN, *(f"{FILE_COLUMN} ({number})" for number in range(2, len(taken) + 3)))
+        return next(name for name in names if name.casefold() not in taken)
+
     def _read_samples(self) -> CategoryColumn:
         name, parts = self.sample_column, []
         file_names = self.file_names
@@ -253,12 +278,15 @@ class Study:
 
     @cached_property
     def columns(self) -> dict[str, ColumnInfo]:
-        """The obs columns by name, in the order of the files, nothing of them read."""
+        """The obs columns by name, in the order of the files, nothing of them read; then `file_column`, if any."""
         found: dict[str, ColumnInfo] = {}
         names = dict.fromkeys(name for dataset in self.datasets for name in dataset.column_names)
         for name in names:
             types = [dataset.column_type(name) for dataset in self.datasets if name in dataset.column_names]
             found[name] = self._describe(name, types)
+        if own := self.file_column:
+            treat_as = self.choices.treat_as.get(own, "category")
+            found[own] = ColumnInfo(own, "file", treat_as, "sample", len(self.datasets))
         return found
 
     def _describe(self, name: str, types: list[str]) -> ColumnInfo:
@@ -284,6 +312,8 @@ class Study:
         """
         if name not in self.columns:
             raise UnknownColumn(f'This study has no metadata column "{name}".')
+        if name == self.file_column:
+            return replace(self.samples, name=name)
 
         def read() -> Column:
             parts: list[Column | int] = [
@@ -404,12 +434,11 @@ class Study:
     def shown_matrices(self) -> tuple[str | None, ...]:
         """The matrix of each file that shows a gene: of the same kind in all files where that is possible."""
         kinds = [{key: self.matrix_kind(dataset, key).kind for key in dataset.matrices} for dataset in self.datasets]
-        shared = next((kind for kind in KIND_ORDER if all(kind in found.values() for found in kinds)), None)
-        chosen: list[str | None] = []
-        for found in kinds:
-            order = (shared, *KIND_ORDER) if shared else KIND_ORDER
-            chosen.append(next((key for kind in order for key, own in found.items() if own is kind), None))
-        return tuple(chosen)
+        alike = next((some for some in ALIKE if all(some & set(found.values()) for found in kinds)), set(KIND_ORDER))
+        order = [kind for kind in KIND_ORDER if kind in alike]
+        return tuple(
+            next((key for kind in order for key, own in found.items() if own is kind), None) for found in kinds
+        )
 
     @property
     def genes(self) -> dict[str, Gene]:
@@ -417,12 +446,15 @@ class Study:
         return self._shared.get("genes", self._read_genes)
 
     def _read_genes(self) -> dict[str, Gene]:
-        in_x = Counter(name for dataset in self.datasets for name in dict.fromkeys(dataset.gene_names()))
-        raw = [dataset for dataset in self.datasets if "raw/X" in dataset.matrices]
-        in_raw = Counter(name for dataset in raw for name in dict.fromkeys(dataset.gene_names("raw/X")))
-        found = {name: Gene(name, True, count) for name, count in in_x.items() if name}
-        found |= {name: Gene(name, False, count) for name, count in in_raw.items() if name and name not in found}
-        return found
+        in_x = [dict.fromkeys(dataset.gene_names()) for dataset in self.datasets]
+        in_raw = [
+            dict.fromkeys(dataset.gene_names("raw/X") if "raw/X" in dataset.matrices else ())
+            for dataset in self.datasets
+        ]
+        n_files = Counter(name for own, raw in zip(in_x, in_raw, strict=True) for name in own | raw)
+        first = dict.fromkeys(name for own in in_x for name in own)
+        rest = dict.fromkeys(name for raw in in_raw for name in raw if name not in first)
+        return {name: Gene(name, name in first, n_files[name]) for name in (*first, *rest) if name}
 
     def gene(self, name: str) -> NumberColumn:
         """Read a gene's values for all cells; NaN for the cells of files that lack it.
@@ -435,15 +467,37 @@ class Study:
         if name not in self.genes:
             raise UnknownColumn(f'This study has no gene "{name}".')
         values = np.full(self.n_cells, np.nan, np.float32)
-        for dataset, start, shown in zip(self.datasets, self.offsets, self.shown_matrices, strict=False):
-            for key in (shown, "raw/X", "X"):
-                if key not in dataset.matrices:
-                    continue
-                place = self._gene_places(dataset, "raw/X" if key == "raw/X" else "X")
-                if name in place:
-                    values[start : start + dataset.n_cells] = dataset.matrices[key].gene(place[name])
-                    break
+        for dataset, start, key in zip(self.datasets, self.offsets, self.gene_matrices(name), strict=False):
+            if key:
+                place = self._gene_places(dataset, "raw/X" if key == "raw/X" else "X")[name]
+                values[start : start + dataset.n_cells] = dataset.matrices[key].gene(place)
         return NumberColumn(name, values)
+
+    def gene_matrices(self, name: str) -> tuple[str | None, ...]:
+        """Return the matrix of each file that a gene is read from, None where the file lacks the gene."""
+        found = []
+        for dataset, shown in zip(self.datasets, self.shown_matrices, strict=True):
+            keys = (key for key in (shown, "raw/X", "X") if key in dataset.matrices)
+            places = ((key, self._gene_places(dataset, "raw/X" if key == "raw/X" else "X")) for key in keys)
+            found.append(next((key for key, place in places if name in place), None))
+        return tuple(found)
+
+    def gene_kinds(self, name: str) -> tuple[MatrixKind | None, ...]:
+        """Return what a gene's values are in each file, None where the file lacks the gene."""
+        return tuple(
+            self.matrix_kind(dataset, key).kind if key else None
+            for dataset, key in zip(self.datasets, self.gene_matrices(name), strict=True)
+        )
+
+    def logged_gene(self, gene: NumberColumn) -> NumberColumn:
+        """Turn the values of a gene into what colours the cells: log1p of counts and of what else is not logged."""
+        values = gene.values.copy()
+        for kind, start, end in zip(self.gene_kinds(gene.name), self.offsets, self.offsets[1:], strict=False):
+            if kind in LINEAR:
+                own = values[start:end]
+                # A matrix may be told to hold counts and have negative values all the same.
+                values[start:end] = np.copysign(np.log1p(np.abs(own)), own)
+        return NumberColumn(gene.name, values)
 
     def _gene_places(self, dataset: Dataset, matrix: str) -> dict[str, int]:
         def index() -> dict[str, int]:

@@ -6,7 +6,9 @@ import dash_bootstrap_components as dbc
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 
 from iscan_dash.core.study.study import QC_AXES
+from iscan_dash.core.words import counted
 from iscan_dash.errors import UnknownColumn
+from iscan_dash.web.components import toast
 from iscan_dash.web.components.topbar import icon_button
 from iscan_dash.web.graph import cell_graph
 from iscan_dash.web.ids import PLOT, Plot, Shell
@@ -193,6 +195,14 @@ def gene_options(services: Services, typed: str | None, chosen: str | None) -> l
     return [{"value": name, "label": name if names[name].in_x else f"{name} (raw only)"} for name in found]
 
 
+def unknown_gene(services: Services | Desk, gene: str | None) -> dict[str, Any] | None:
+    """Return a message when a gene is in no file, else None."""
+    if not gene or gene in services.workspace.study.genes:
+        return None
+    text = f'The link names a gene that this study does not have, "{gene}"; the usual plot is shown instead.'
+    return toast.message("warning", text)
+
+
 def chosen_colour(colour: str | None, gene: str | None) -> ColourBy:
     """Return what the controls say to colour by: a gene as long as one is chosen."""
     return ColourBy("gene", gene) if gene else ColourBy.parse(colour)
@@ -217,7 +227,7 @@ def spec(
         notes.append("The files' coordinates are drawn together; distances between files may mean nothing.")
     unplaced = plots.unplaced(embedding)
     if unplaced:
-        notes.append(f"{unplaced:,} cells have no position here.")
+        notes.append(f"{counted(unplaced, 'cell has', 'cells have')} no position here.")
     if by.kind == "gene":
         absent = len(study.datasets) - study.genes[by.key].n_files
         if absent:
@@ -240,9 +250,10 @@ def as_table(made: dict[str, Any] | None) -> Any:
         low, high = made["ticks"]
         n_missing = made["n_missing"]
         shown = made["cells"] - n_missing
-        return (
-            f"{made['title']}: the scale runs from {low} to {high}; {shown:,} cells have a value, {n_missing:,} none."
-        )
+        what = f"{made['title']} ({made['unit']})" if made["unit"] else made["title"]
+        text = f"{what}: the scale runs from {low} to {high}; {shown:,} cells have a value, {n_missing:,} none."
+        n_beyond = sum(made["clipped"])
+        return text + (f" {counted(n_beyond, 'value lies', 'values lie')} beyond its ends." if n_beyond else "")
     rows = [
         html.Tr([html.Td(html.Bdi(row["label"])), html.Td(f"{row['count']:,}", className="number")])
         for row in made["legend"]
@@ -270,6 +281,15 @@ def register(app: Dash, services: Services) -> None:
     )
     def offer_genes(typed: str | None, chosen: str | None) -> Any:
         return gene_options(services, typed, chosen) if typed or chosen else no_update
+
+    @app.callback(
+        Output(Shell.TOAST, "data", allow_duplicate=True),
+        Input(Plot.GENE, "value"),
+        prevent_initial_call=True,
+    )
+    def name_unknown_gene(gene: str | None) -> Any:
+        # Only a link can ask for one.
+        return unknown_gene(services, gene) or no_update
 
     @app.callback(
         Output(Plot.SPEC, "data"),

@@ -14,6 +14,7 @@ from iscan_dash.core.study.genes import inspect_genes
 from iscan_dash.core.study.health import Finding, Severity
 from iscan_dash.core.study.matrices import MatrixKind
 from iscan_dash.core.study.study import QC_AXES
+from iscan_dash.core.words import counted
 from iscan_dash.web.components import toast
 from iscan_dash.web.components.plot_panel import embedding_title
 from iscan_dash.web.ids import Data, Shell
@@ -95,7 +96,9 @@ def _columns_grid() -> dag.AgGrid:
 def _sample_choice(study: Study) -> list[Any]:
     options = [{"value": "", "label": "Each file is a sample"}]
     options += [
-        {"value": info.name, "label": info.name} for info in study.columns.values() if info.treat_as == "category"
+        {"value": info.name, "label": info.name}
+        for info in study.columns.values()
+        if info.treat_as == "category" and info.name != study.file_column
     ]
     samples = study.samples
     counts = [f"{label}: {count:,}" for label, count in zip(samples.labels, samples.counts, strict=True)]
@@ -123,7 +126,7 @@ def _column_row(study: Study, info: ColumnInfo) -> dict[str, Any]:
     row: dict[str, Any] = {"name": info.name, "type": info.type, "treat_as": info.treat_as, "role": info.role}
     row["choices"] = ["category", "ignore"] if is_text else ["category", "number", "ignore"]
     if isinstance(column, CategoryColumn):
-        content = f"{len(column.labels):,} levels" if column.labels else "all missing"
+        content = counted(len(column.labels), "level") if column.labels else "all missing"
     else:
         ends = [end if column.is_integral else float(f"{end:.6g}") for end in column.range or ()]
         content = " to ".join(number_text(end) for end in ends) or "all missing"
@@ -268,8 +271,8 @@ def choose_column(services: Services, row: dict[str, Any]) -> tuple[int, Any]:
 def choose_sample(services: Services, column: str) -> tuple[int, Any]:
     """Keep which column tells the samples apart."""
     services.workspace.choose(sample_column=column)
-    n_samples = len(services.workspace.study.samples.labels)
-    return services.workspace.revision, toast.message("success", f"The study has {n_samples:,} samples now.")
+    n_samples = counted(len(services.workspace.study.samples.labels), "sample")
+    return services.workspace.revision, toast.message("success", f"The study has {n_samples} now.")
 
 
 def choose_kind(services: Services, matrix: str, kind: str) -> tuple[int, Any]:

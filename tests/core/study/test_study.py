@@ -283,6 +283,7 @@ class TestColumns:
             ("only_first", "text", "category", 1),
             ("lane", "mixed", "category", 2),
             ("only_second", "float64", "number", 1),
+            ("Sample", "file", "category", 2),
         ]
         assert texts(study.column("fate")) == ["B", "A", "C", "A"]
         assert study.column("fate").labels == ("B", "A", "C")
@@ -293,6 +294,36 @@ class TestColumns:
         assert isinstance(only_second, NumberColumn)
         np.testing.assert_array_equal(score.values, [0.5, np.nan, 1, 2])
         np.testing.assert_array_equal(only_second.values, [np.nan, np.nan, 1.5, 2])
+
+    def test_files_are_told_apart_by_a_column_when_no_other_does(self, tmp_path: Path, open_files: Opener) -> None:
+        names = pd.Categorical(["x", "y"])
+        a, b, c, d = (
+            write_study(tmp_path / f"{name}.h5ad", obs, cells=2)
+            for name, obs in [
+                ("a", {}),
+                ("b", {"sample": names}),
+                ("c", {"sample": names}),
+                ("d", {"Sample (2)": names}),
+            ]
+        )
+        info = open_files(a, d).columns["Sample"]
+
+        assert (info.type, info.treat_as, info.role, info.n_files) == ("file", "category", "sample", 2)
+        assert texts(open_files(a, d).column("Sample")) == ["a", "a", "d", "d"]
+        assert texts(open_files(a, d).category("Sample")) == ["a", "a", "d", "d"]
+        assert open_files(a, d).copyable("Sample", max_levels=1)
+        # One file, or samples in all files: nothing is missing.
+        assert (open_files(a).file_column, open_files(b, c).file_column) == (None, None)
+        # Samples in some files only, and a column that is called like this one: both stay what they are.
+        study = open_files(a, b, d)
+        assert list(study.columns) == ["sample", "Sample (2)", "Sample (3)"]
+        assert [info.role for info in study.columns.values()] == ["sample", "metadata", "sample"]
+        column = study.column("Sample (3)")
+        assert (column.name, texts(column)) == ("Sample (3)", ["a", "a", "x", "y", "d", "d"])
+        ignored = open_files(a, d).with_choices(Choices(treat_as={"Sample": "ignore"}))
+        assert (ignored.columns["Sample"].treat_as, ignored.copyable("Sample", 9)) == ("ignore", False)
+        chosen = open_files(a, b).with_choices(Choices(sample_column=""))
+        assert (chosen.columns["sample"].role, texts(chosen.column("Sample (2)"))) == ("metadata", ["a", "a", "b", "b"])
 
     def test_a_missing_column_is_refused(self, tmp_path: Path, open_files: Opener) -> None:
         study = open_files(write_study(tmp_path / "a.h5ad"))
@@ -447,6 +478,42 @@ class TestGenes:
             write_study(tmp_path / "b.h5ad", cells=2, genes=["C"]),
         )
         np.testing.assert_array_equal(study.gene("B").values, [*counts[:, 1], np.nan, np.nan])
+        assert study.gene_matrices("B") == ("X", None)
+        assert study.gene_kinds("B") == (MatrixKind.COUNTS, None)
+
+    def test_a_gene_that_one_file_has_in_raw_only_is_in_both(self, tmp_path: Path, open_files: Opener) -> None:
+        study = open_files(
+            write_study(tmp_path / "a.h5ad", cells=2, genes=["A", "B"]),
+            write_study(tmp_path / "b.h5ad", cells=2, genes=["B"], raw=raw_of(some_counts(2, 2), ["A", "B"])),
+        )
+        assert [(gene.name, gene.in_x, gene.n_files) for gene in study.genes.values()] == [
+            ("A", True, 2),
+            ("B", True, 2),
+        ]
+
+    def test_what_is_not_logged_is_shown_as_log1p(self, tmp_path: Path, open_files: Opener) -> None:
+        counts = some_counts(6, 3)
+        halves = counts + 0.5
+        halves[0] = 30.5
+        values = {"a": counts, "b": log1p_cp10k(counts), "c": halves, "d": log1p_cp10k(counts) - 1}
+        study = open_files(
+            *(write_study(tmp_path / f"{name}.h5ad", cells=6, genes=3, x=x) for name, x in values.items())
+        )
+        gene = study.gene("GENE1")
+
+        kinds = (MatrixKind.COUNTS, MatrixKind.LOG1P, MatrixKind.NORMALISED, MatrixKind.SCALED)
+        assert study.gene_kinds("GENE1") == kinds
+        np.testing.assert_array_equal(
+            gene.values, np.concatenate([x[:, 1] for x in values.values()]).astype(np.float32)
+        )
+        shown = study.logged_gene(gene)
+        wanted = [np.log1p(values["a"]), values["b"], np.log1p(values["c"]), values["d"]]
+        np.testing.assert_allclose(shown.values, np.concatenate([x[:, 1] for x in wanted]), rtol=1e-6)
+        # A user may call counts what has negative values.
+        chosen = study.with_choices(Choices(matrix_kinds={"d:X": "counts"}))
+        odd = values["d"][:, 1].astype(np.float32)
+        wanted_odd = np.sign(odd) * np.log1p(np.abs(odd))
+        np.testing.assert_allclose(chosen.logged_gene(gene).values[18:], wanted_odd, rtol=1e-6)
 
     def test_the_first_of_equal_names_is_read(self, tmp_path: Path, open_files: Opener) -> None:
         counts = some_counts(3, 3)
@@ -512,6 +579,18 @@ class TestShownMatrix:
 
         assert open_files(logged, counts).shown_matrices == ("layers/counts", "X")
         assert open_files(logged, counts, scaled).shown_matrices == ("X", "X", "X")
+
+    def test_log_values_of_two_kinds_are_preferred_to_the_counts_of_both(
+        self, tmp_path: Path, open_files: Opener
+    ) -> None:
+        one = self.write(tmp_path / "a.h5ad", self.LOGGED, counts=self.COUNTS)
+        other = self.write(tmp_path / "b.h5ad", self.COUNTS, logged=np.log1p(self.COUNTS))
+        both = self.write(tmp_path / "c.h5ad", self.LOGGED, log=np.log1p(self.COUNTS))
+
+        assert open_files(one, other).shown_matrices == ("X", "layers/logged")
+        # The very same kind first.
+        assert open_files(other, both).shown_matrices == ("layers/logged", "layers/log")
+        assert open_files(one, both).shown_matrices == ("X", "X")
 
     def test_the_user_may_say_what_a_matrix_holds(self, tmp_path: Path, open_files: Opener) -> None:
         study = open_files(self.write(tmp_path / "a.h5ad", self.COUNTS, lognorm=self.LOGGED))

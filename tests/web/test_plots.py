@@ -1,0 +1,98 @@
+"""What a plot of several files shows, and what it says of a cell."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from iscan_dash.core import palette
+from iscan_dash.web.components import plot_panel
+from iscan_dash.web.plots import ColourBy, Plots
+from tests.studies import log1p_cp10k, some_counts, write_study
+from tests.web.conftest import MakeApp, services_of
+
+COUNTS = some_counts(6, 3)
+COUNTS[2, 2] = 40
+
+
+@pytest.fixture(scope="module")
+def services(make_app: MakeApp, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Two files without a sample column: log values and counts of A, B, C, and counts of B, C, D."""
+    folder = tmp_path_factory.mktemp("files")
+    fate = {"fate": pd.Categorical(list("xyxyxy"))}
+    umap = {"X_umap": np.random.default_rng(0).normal(size=(6, 2))}
+    layers = {"counts": COUNTS}
+    first = write_study(
+        folder / "one.h5ad", fate, genes=["A", "B", "C"], x=log1p_cp10k(COUNTS), layers=layers, obsm=umap
+    )
+    second = write_study(folder / "two.h5ad", fate, genes=["B", "C", "D"], x=COUNTS, obsm=umap)
+    return services_of(make_app(first, second, single_user=True))
+
+
+@pytest.fixture
+def plots(services: Any) -> Plots:
+    """The plots of the two files."""
+    found: Plots = services.plots
+    return found
+
+
+def test_counts_are_painted_as_log1p_and_said_as_they_are(plots: Plots) -> None:
+    gene = ColourBy("gene", "B")
+    colours = plots.colours(gene)
+    values = np.concatenate([COUNTS[:, 1], COUNTS[:, 0]])
+    top = np.percentile(np.log1p(values[values > 0]), 99)
+
+    assert (colours.unit, colours.title, colours.n_missing) == ("log1p counts", "B", 0)
+    assert colours.range == pytest.approx((0, top))
+    spec = plots.spec("X_umap", gene, label_centroids=True)
+    assert (spec["unit"], spec["clipped"]) == ("log1p counts", [0, int((np.log1p(values) > top).sum())])
+    assert [plots.cell(row, gene)["fields"] for row in range(12)] == [[["B counts", f"{value:g}"]] for value in values]
+
+
+def test_the_hover_knows_the_gene_that_is_shown_again(plots: Plots) -> None:
+    for name, value in (("B", COUNTS[0, 1]), ("C", COUNTS[0, 2]), ("B", COUNTS[0, 1])):
+        plots.colours(ColourBy("gene", name))
+        assert plots.cell(0, ColourBy("gene", name))["fields"] == [[f"{name} counts", f"{value:g}"]]
+    # A file without the gene has nothing to say.
+    assert plots.cell(7, ColourBy("gene", "A"))["fields"] == []
+
+
+def test_zero_and_missing_have_their_greys(plots: Plots) -> None:
+    spec = plots.spec("X_umap", ColourBy("gene", "A"), label_centroids=True)
+
+    assert spec["n_missing"] == 6
+    assert (spec["ink"][spec["missing"]], spec["zero"]) == (palette.MISSING, palette.ZERO)
+    assert spec["on_dark"] == palette.ON_DARK
+
+
+def test_both_axes_of_an_embedding_have_one_unit(plots: Plots) -> None:
+    assert plots.spec("X_umap", ColourBy("", ""), label_centroids=True)["axes"]["equal"] is True
+
+
+def test_cells_can_be_coloured_by_file(services: Any) -> None:
+    options = [option["value"] for option in plot_panel.colour_options(services)]
+    assert options == ["metadata:fate", "metadata:Sample"]
+    colours = services.plots.colours(ColourBy("metadata", "Sample"))
+    assert [(row.label, row.count) for row in colours.legend] == [("one", 6), ("two", 6)]
+    assert services.plots.cell(7, ColourBy("metadata", "Sample"))["fields"] == [["Sample", "two"]]
+
+
+def test_a_table_says_what_the_scale_leaves_out(services: Any) -> None:
+    made, note = plot_panel.spec(services, "X_umap", ColourBy("gene", "D"), labels=True, size=None, opacity=1)
+    assert note.endswith("D is missing in 1 of 2 files.")
+    text = plot_panel.as_table(made)
+    assert text.startswith("D (log1p counts): the scale runs from 0 to ")
+    assert text.endswith("; 6 cells have a value, 6 none. 1 value lies beyond its ends.")
+    made, _ = plot_panel.spec(services, "X_umap", ColourBy("gene", "B"), labels=True, size=None, opacity=1)
+    assert plot_panel.as_table(made).endswith("; 12 cells have a value, 0 none.")
+
+
+def test_a_link_to_a_gene_that_is_nowhere(services: Any) -> None:
+    message = plot_panel.unknown_gene(services, "NOPE")
+    assert message is not None
+    assert (message["kind"], message["text"]) == (
+        "warning",
+        'The link names a gene that this study does not have, "NOPE"; the usual plot is shown instead.',
+    )
+    assert [plot_panel.unknown_gene(services, gene) for gene in ("A", None, "")] == [None] * 3
