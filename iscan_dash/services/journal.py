@@ -59,6 +59,8 @@ class JournalLabel:
         What others call that user.
     n_events
         Number of its last event.
+    drafts
+        Digests of the drafts that were written of it, of which one is on disk.
     """
 
     path: Path
@@ -66,6 +68,7 @@ class JournalLabel:
     user: str
     user_name: str
     n_events: int
+    drafts: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -306,8 +309,9 @@ def read_label(path: Path) -> JournalLabel | None:
         if int(meta["format"]) > FORMAT:
             return None
         user = json.loads(meta.get("setting:user", "{}"))
+        drafts = frozenset(str(record["digest"]) for record in json.loads(meta.get("setting:drafts", "[]")))
         return JournalLabel(
-            path, str(meta["fingerprint"]), str(user.get("id", "")), str(user.get("name", "")), n_events
+            path, str(meta["fingerprint"]), str(user.get("id", "")), str(user.get("name", "")), n_events, drafts
         )
     except (AttributeError, *_UNREADABLE):
         return None

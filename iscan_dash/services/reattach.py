@@ -13,6 +13,7 @@ from iscan_dash.core.annotations.label_table import match_table
 from iscan_dash.core.study import Study
 from iscan_dash.errors import DataError, StorageError
 from iscan_dash.services.collection import journals_in
+from iscan_dash.services.drafts import file_digest
 from iscan_dash.services.journal import read_events, read_label
 
 
@@ -72,10 +73,12 @@ def find_old_drafts(folder: Path, user: str, study: Study, known: set[str]) -> I
             continue
         draft = path.with_name(path.name.removesuffix(".journal.db") + ".csv")
         try:
-            # The draft tells which cells the journal's rows are.
+            # The draft tells which cells the journal's rows are, unless another program sorted it meanwhile.
+            if file_digest(draft) not in label.drafts:
+                continue
             table = match_table(open_csv_table(draft), study, {})
             annotations = _last_states(path, table.report.n_rows)
-        except (DataError, StorageError, ValueError):
+        except (DataError, StorageError, OSError, ValueError):
             # None of its cells is here, or it cannot be read: there is nothing to offer.
             continue
         if annotations:

@@ -505,7 +505,11 @@ class Workspace:
                 header = replace(
                     annotation.live,
                     name=free_name(annotation.live.name, self.taken_names()),
-                    recipe={"reattached_from": old.name, "version": annotation.version, **annotation.live.recipe},
+                    recipe={
+                        **annotation.live.recipe,
+                        "reattached_from": old.name,
+                        "reattached_version": annotation.version,
+                    },
                 )
                 state = absent(uuid4().hex, self._study.n_cells)
                 change = edits.create(state, header, old.codes(annotation))

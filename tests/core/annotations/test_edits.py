@@ -5,11 +5,12 @@ import pytest
 
 from iscan_dash.core.annotations import Annotation, Change, Header, Label, edits
 from iscan_dash.core.annotations.annotation import absent
+from iscan_dash.core.study import CategoryColumn
 from iscan_dash.errors import NameRefused
 
 LABELS = (Label(0, "Unassigned", "#bbbbbb"), Label(1, "B", "#112233", "bright"), Label(2, "T", "#445566"))
 HEADER = Header("fate", LABELS, "ada", "2026-01-01", "existing", {"default": "Unassigned"}, "mine")
-STATE = Annotation("id1", HEADER, np.array([1, 0, 2, 1], np.int32), 3, "2026-01-02")
+STATE = Annotation("id1", HEADER, np.array([1, 0, 2, 1], np.int32), 3, "2026-01-02", 2)
 TAKEN = {"fate": "annotation", "leiden": "cluster"}
 
 
@@ -122,3 +123,76 @@ def test_revert_makes_it_what_it_was() -> None:
     assert after(change).header == replace(HEADER, name="old")
     assert after(change).codes.tolist() == [0, 0, 2, 2]
     assert edits.revert(STATE, STATE).is_empty
+
+
+def column(*labels: str | None) -> CategoryColumn:
+    """Return a column with a label, or none, for each cell."""
+    known = list(dict.fromkeys(label for label in labels if label is not None))
+    codes = [-1 if label is None else known.index(label) for label in labels]
+    return CategoryColumn("from elsewhere", np.array(codes, np.int32), tuple(known))
+
+
+ALL = np.ones(4, bool)
+
+
+class TestRelabel:
+    def test_gives_labels_that_are_there_and_new_ones(self) -> None:
+        made = after(edits.relabel(STATE, ALL, column("T", "NK", None, "B")))
+
+        assert made.codes.tolist() == [2, 3, 0, 1]
+        assert made.live.labels[:3] == LABELS
+        assert [(label.id, label.text) for label in made.live.labels[3:]] == [(3, "NK")]
+        assert made.live.labels[3].colour not in {label.colour for label in LABELS}
+        assert replace(made.live, labels=LABELS) == HEADER
+        assert made.last_id == 3
+
+    def test_leaves_other_cells_alone(self) -> None:
+        change = edits.relabel(STATE, np.array([False, True, False, True]), column("new", "T", "new", "B"))
+
+        assert change.delta.n_cells == 1
+        # A label that no such cell has is not added.
+        assert after(change).live.labels == LABELS
+        assert after(change).codes.tolist() == [1, 2, 2, 1]
+
+    def test_changes_nothing(self) -> None:
+        assert edits.relabel(STATE, np.zeros(4, bool), column("x", "y", "z", None)).is_empty
+        assert edits.relabel(STATE, ALL, column("B", None, "T", "B")).is_empty
+        assert edits.relabel(STATE, ALL, column("B", "Unassigned", "T", "B")).is_empty
+
+    def test_new_labels_have_colours_of_their_own(self) -> None:
+        made = after(edits.relabel(STATE, ALL, column("a", "b", "c", "d")))
+
+        assert [label.id for label in made.live.labels] == [0, 1, 2, 3, 4, 5, 6]
+        assert len({label.colour for label in made.live.labels}) == 7
+
+    def test_texts_become_labels_by_the_rules(self) -> None:
+        made = after(edits.relabel(STATE, ALL, column(" T", "T ", "a\tb", "a b")))
+
+        assert made.codes.tolist() == [2, 2, 3, 3]
+        assert [label.text for label in made.live.labels] == ["Unassigned", "B", "T", "a b"]
+
+    def test_refuses_what_is_no_label(self) -> None:
+        with pytest.raises(NameRefused) as refused:
+            edits.relabel(STATE, ALL, column("x" * 129, None, None, None))
+        assert refused.value.code == "E07"
+        # Of cells that are left alone the label does not matter.
+        assert edits.relabel(STATE, np.array([False, True, True, True]), column("x" * 129, None, "T", "B")).is_empty
+
+    def test_ids_are_never_used_again(self) -> None:
+        first = after(edits.relabel(STATE, ALL, column("NK", "M", None, "B")))
+        assert [(label.id, label.text) for label in first.live.labels[3:]] == [(3, "NK"), (4, "M")]
+        back = after(edits.revert(first, STATE), first)
+        assert (back.live.labels, back.last_id) == (LABELS, 4)
+
+        again = after(edits.relabel(back, ALL, column("M", "M", None, "B")), back)
+        assert [(label.id, label.text) for label in again.live.labels[3:]] == [(5, "M")]
+        assert again.codes.tolist() == [5, 5, 0, 1]
+        assert again.last_id == 5
+
+    def test_ids_are_never_used_again_after_it_was_deleted(self) -> None:
+        first = after(edits.relabel(STATE, ALL, column("NK", None, None, "B")))
+        gone = after(edits.delete(first), first)
+        assert (gone.header, gone.last_id) == (None, 3)
+        back = edits.create(gone, HEADER, STATE.codes).apply(gone, "2026-01-05")
+        made = after(edits.relabel(back, ALL, column("NK", None, None, "B")), back)
+        assert [(label.id, label.text) for label in made.live.labels[3:]] == [(4, "NK")]
