@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from iscan_dash.core.annotations import Annotation
@@ -25,6 +25,7 @@ class _Read:
     label: JournalLabel
     stamp: tuple[int, int]
     states: dict[str, Annotation] = field(default_factory=dict)
+    shown: dict[str, Annotation] = field(default_factory=dict)
     seq: int = 0
 
 
@@ -59,8 +60,7 @@ class SharedAnnotations:
                 state
                 for read in self._journals.values()
                 if read.label.user != user
-                for state in reversed(read.states.values())
-                if state.header is not None
+                for state in reversed(read.shown.values())
             ]
 
     def find(self, annotation_id: str) -> Annotation | None:
@@ -68,9 +68,8 @@ class SharedAnnotations:
         with self._lock:
             self._look()
             for read in self._journals.values():
-                state = read.states.get(annotation_id)
-                if state is not None and state.header is not None:
-                    return state
+                if annotation_id in read.shown:
+                    return read.shown[annotation_id]
             return None
 
     def revision(self, user: str) -> int:
@@ -115,3 +114,8 @@ class SharedAnnotations:
             state = read.states.get(event.annotation_id) or absent(event.annotation_id, self._n_cells)
             read.states[event.annotation_id] = change.apply(state, event.time)
             read.seq = event.seq
+        read.shown = {
+            state.id: replace(state, header=replace(state.header, owner=read.label.user_name or state.header.owner))
+            for state in read.states.values()
+            if state.header is not None
+        }

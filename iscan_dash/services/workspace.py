@@ -1,42 +1,26 @@
-"""The workspace: an open study and a user's annotations of it, as they stand and as they came to be."""
+"""The workspace: an open study, what is seen in it, and the annotations that a user makes of it."""
 
-import threading
-import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import numpy as np
 
 from iscan_dash.core import palette
-from iscan_dash.core.annotations import Annotation, Change, Header, Label, edits
+from iscan_dash.core.annotations import Annotation, edits
 from iscan_dash.core.annotations.annotation import DEFAULT, absent
 from iscan_dash.core.annotations.combine import Combined, CombineRecipe, combine_columns
-from iscan_dash.core.annotations.csv_table import open_csv_table
-from iscan_dash.core.annotations.label_table import LabelTable, import_column, match_table
+from iscan_dash.core.annotations.label_table import LabelTable, import_column
 from iscan_dash.core.annotations.names import check_label, check_name, free_name
-from iscan_dash.core.annotations.outside import column_of, new_columns, outside_changes
-from iscan_dash.core.study import CategoryColumn, Choices, Study
+from iscan_dash.core.annotations.outside import column_of
+from iscan_dash.core.study import CategoryColumn, Study
 from iscan_dash.core.study.health import Finding, check_study
-from iscan_dash.core.words import counted
-from iscan_dash.errors import DataError, EditConflict, NameRefused, NothingToUndo, StorageError, UnknownColumn
-from iscan_dash.services.collection import Collection
-from iscan_dash.services.drafts import Autosaver, DraftPlace, SaveStatus, collection_name
-from iscan_dash.services.export import export_lines
-from iscan_dash.services.journal import Event
+from iscan_dash.errors import UnknownColumn
+from iscan_dash.services.ledger import DEFAULT_LABEL, Ledger, now
 from iscan_dash.services.reattach import OldDrafts, find_old_drafts
-from iscan_dash.services.shared import SharedAnnotations
 
-SETTLED = 1.0
-"""Seconds after which a draft that another program writes is taken as complete."""
-
-DEFAULT_LABEL = "Unassigned"
-UNDO_DEPTH = 200
-KEEP_DELETED = timedelta(days=30)
 PREVIEWS = 4
 """Previews kept, so that the pages of one grid are made once."""
 
@@ -79,204 +63,18 @@ class ImportChoice:
     replaces: bool = False
 
 
-@dataclass(frozen=True)
-class Deleted:
-    """A deleted annotation that can be brought back.
+class Workspace(Ledger):
+    """An open study and one user's annotations of it: what is seen, what is made, what is edited.
 
-    Parameters
-    ----------
-    id
-        Its id.
-    name
-        Its last name.
-    time
-        When it was deleted, ISO 8601 in UTC.
+    See `Ledger` for the parameters.
     """
 
-    id: str
-    name: str
-    time: str
-
-
-@dataclass(frozen=True)
-class Notice:
-    """Something the user should know that no edit of theirs brought about.
-
-    Parameters
-    ----------
-    id
-        Tells notices apart, so that each is shown once.
-    text
-        One or two sentences.
-    """
-
-    id: str
-    text: str
-
-
-class Workspace:
-    """An open study and one user's annotations of it.
-
-    The journal is read when annotations are first asked for: until then the study's cell ids, which tell whose
-    journal it is, need not be read. All methods may be called from any thread.
-
-    Parameters
-    ----------
-    study
-        The open study.
-    user
-        Id of who edits; the drafts' names come from it.
-    user_name
-        What others call them; the id when None.
-    folder
-        Where drafts go.
-    file
-        The draft, when the server was given one file to keep.
-    shared
-        Gives the annotations of other users; None when there are none to see.
-    max_items
-        Labels above which the user is told that colours are grouped.
-    is_closed
-        Whether annotations are switched off on this server.
-    """
-
-    def __init__(
-        self,
-        study: Study,
-        *,
-        user: str,
-        folder: Path,
-        user_name: str | None = None,
-        file: Path | None = None,
-        shared: Callable[[], SharedAnnotations | None] = lambda: None,
-        max_items: int = 1000,
-        is_closed: bool = False,
-    ) -> None:
-        self.user = user
-        self.user_name = user_name or user
-        self.max_items = max_items
-        self.is_closed = is_closed
-        self._study = study
-        self._folder = folder
-        self._file = file
-        self._shared = shared
-        self._lock = threading.RLock()
-        self._opened = False
-        self._states: dict[str, Annotation] = {}
-        self._written: dict[str, Annotation] = {}
-        self._events: list[Event] = []
-        self._notices: list[Notice] = []
+    def __init__(self, study: Study, **options: Any) -> None:
+        super().__init__(study, **options)
         self._findings: tuple[str, list[Finding]] | None = None
-        self._n_choices = 0
         self._previews: OrderedDict[Any, Combined] = OrderedDict()
 
-    # -- opening -------------------------------------------------------------------------------------------------
-
-    def open(self) -> None:
-        """Read the journal and replay it; later calls do nothing.
-
-        Raises
-        ------
-        StorageError
-            The journal cannot be opened.
-        """
-        with self._lock:
-            if self._opened:
-                return
-            self._collection = Collection(
-                self._folder, self.user, self._study.fingerprint, collection_name(self._study.title), self._file
-            )
-            try:
-                self._replay()
-                choices = self._collection.setting("choices")
-            except StorageError:
-                self._collection.close()
-                raise
-            if choices:
-                kept = Choices(**choices)
-                # What was asked for at the start goes before what was chosen earlier.
-                asked = self._study.choices.sample_column
-                self._study = self._study.with_choices(kept if asked is None else replace(kept, sample_column=asked))
-            self._autosaver = Autosaver(self._collection.place.draft, self._save_draft)
-            self._opened = True
-            if self._collection.edited_outside() or self._collection.draft_is_behind(self._last_seq):
-                self._autosaver.request()
-
-    @property
-    def _last_seq(self) -> int:
-        return self._events[-1].seq if self._events else 0
-
-    def close(self) -> None:
-        """Write what is unsaved and close the drafts."""
-        if self._opened:
-            # Without the lock, which the autosaver needs for its last draft.
-            self._autosaver.flush()
-            self._collection.close()
-
-    # -- the collection ------------------------------------------------------------------------------------------
-
-    @property
-    def place(self) -> DraftPlace:
-        """Where the drafts are, or will be."""
-        self.open()
-        return self._collection.place
-
-    @property
-    def needs_name(self) -> bool:
-        """Whether the user should be asked what to call the collection, before the first annotation is made."""
-        self.open()
-        return not self._events and not self._collection.is_named
-
-    def name_collection(self, name: str) -> DraftPlace:
-        """Give the drafts the name that the user chose; see `Collection.rename` for the errors."""
-        self.open()
-        with self._lock:
-            self._check_writable()
-            place = self._collection.rename(name.strip())
-            self._collection.set_setting("user", {"id": self.user, "name": self.user_name})
-            self._autosaver.moved(place.draft)
-            return place
-
-    def watch_draft(self) -> None:
-        """Have the draft looked at when another program changed it."""
-        self.open()
-        if self._collection.edited_outside():
-            self._autosaver.request()
-
-    def notices(self) -> list[Notice]:
-        """Return what the user should know that no edit of theirs brought about."""
-        with self._lock:
-            return list(self._notices)
-
-    def _check_writable(self) -> None:
-        if self.is_closed:
-            raise StorageError("Annotations are switched off on this server (--disable-annotations).")
-        if self._collection.was_begun_elsewhere():
-            self._autosaver.flush()
-            self._opened = False
-            raise StorageError("Drafts of this study were begun elsewhere meanwhile. Load the page again to see them.")
-
-    # -- looking -------------------------------------------------------------------------------------------------
-
-    @property
-    def study(self) -> Study:
-        """The study, seen with the user's choices."""
-        return self._study
-
-    @property
-    def revision(self) -> int:
-        """A number that grows with every edit and every choice."""
-        self.open()
-        shared = self._shared()
-        others = shared.revision(self.user) if shared else 0
-        with self._lock:
-            return self._last_seq + self._n_choices + others
-
-    @property
-    def save_status(self) -> SaveStatus:
-        """How the draft stands."""
-        self.open()
-        return self._autosaver.status
+    # -- looking -----------------------------------------------------------------------------------------------------
 
     def findings(self) -> list[Finding]:
         """Return what the health check finds, as the study is seen now."""
@@ -284,78 +82,6 @@ class Workspace:
         if self._findings is None or self._findings[0] != key:
             self._findings = (key, check_study(self._study, self.max_items))
         return self._findings[1]
-
-    def changed_files(self) -> list[str]:
-        """Return the names of the study's files that were changed, replaced or removed since they were opened."""
-        return [dataset.path.name for dataset in self._study.datasets if not dataset.is_unchanged()]
-
-    def annotations(self) -> list[Annotation]:
-        """Return the user's annotations that are not deleted, the newest first."""
-        self.open()
-        with self._lock:
-            return [state for state in reversed(self._states.values()) if state.header is not None]
-
-    def others(self) -> list[Annotation]:
-        """Return the annotations of other users, which can be looked at and copied."""
-        shared = self._shared()
-        return shared.of_others(self.user) if shared else []
-
-    def is_own(self, annotation_id: str) -> bool:
-        """Tell whether the user may edit an annotation."""
-        return annotation_id in self._states
-
-    def annotation(self, annotation_id: str) -> Annotation:
-        """Return an annotation of any user as it stands.
-
-        Raises
-        ------
-        UnknownColumn
-            It does not exist, or is deleted.
-        """
-        self.open()
-        state = self._states.get(annotation_id)
-        if state is None and (shared := self._shared()):
-            state = shared.find(annotation_id)
-        if state is None or state.header is None:
-            raise UnknownColumn("This annotation was deleted. Choose another one, or undo.")
-        return state
-
-    def deleted(self) -> list[Deleted]:
-        """Return the annotations deleted within the last 30 days, the latest first."""
-        self.open()
-        oldest = (datetime.now(UTC) - KEEP_DELETED).isoformat()
-        with self._lock:
-            gone = [event for state_id in self._states if (event := self._deletion(state_id)) and event.time >= oldest]
-            found = []
-            for event in sorted(gone, key=lambda event: event.seq, reverse=True):
-                before = self._collection.change(event).before
-                assert before is not None
-                found.append(Deleted(event.annotation_id, before.name, event.time))
-            return found
-
-    def _deletion(self, annotation_id: str) -> Event | None:
-        """Return the event that took an annotation away, None when it is there or its creation was undone."""
-        state = self._states.get(annotation_id)
-        if state is None or state.header is not None:
-            return None
-        last = self.history(annotation_id)[0]
-        undone = next((event for event in self._events if event.seq == last.undoes), last)
-        # Undoing a creation is no deletion: redo brings it back.
-        return None if last.verb == "undo" and undone.verb == "create" else last
-
-    def taken_names(self) -> dict[str, str]:
-        """Return the names in use, and what uses them."""
-        taken = {
-            name: "cluster" if info.role == "cluster" else "metadata" for name, info in self._study.columns.items()
-        }
-        taken |= {dataset.index_name: "cell ID" for dataset in self._study.datasets}
-        return taken | {state.live.name: "annotation" for state in self.annotations()}
-
-    def history(self, annotation_id: str) -> list[Event]:
-        """Return the events of an annotation, the newest first."""
-        self.open()
-        with self._lock:
-            return [event for event in reversed(self._events) if event.annotation_id == annotation_id]
 
     def category(self, source: Source) -> CategoryColumn:
         """Return the labels of a column or an annotation.
@@ -375,7 +101,7 @@ class Workspace:
             return {label.text: label.colour for label in self.annotation(source.key).live.labels}
         return palette.label_colours(self.category(source).labels, self._study.colours(source.key))
 
-    # -- making annotations --------------------------------------------------------------------------------------
+    # -- making annotations ------------------------------------------------------------------------------------------
 
     def preview(self, sources: Sequence[Source], recipe: CombineRecipe) -> Combined:
         """Combine columns the way `create_from_existing` does, without keeping the result.
@@ -430,24 +156,29 @@ class Workspace:
         colours = self._inherited_colours(sources, combined.labels[1:])
         return self._create(name, combined, "existing" if sources else "empty", kept, description, colours)
 
-    def _create(
-        self,
-        name: str,
-        combined: Combined,
-        origin: str,
-        recipe: Mapping[str, Any],
-        description: str,
-        colours: Mapping[str, str] | None = None,
-    ) -> Annotation:
-        """Make an annotation of labels, the first of which is the default."""
-        own = colours or palette.label_colours(combined.labels[1:])
-        texts = enumerate(combined.labels)
-        labels = tuple(Label(place, text, own[text] if place else palette.UNASSIGNED) for place, text in texts)
+    def _inherited_colours(self, sources: Sequence[Source], labels: Sequence[str]) -> dict[str, str]:
+        """Let a plain copy keep the colours of its source; give other labels colours of their own."""
+        given = self.colours(sources[0]) if len(sources) == 1 else {}
+        return palette.label_colours(labels, {label: given[label] for label in labels if label in given})
+
+    def duplicate(self, annotation_id: str) -> Annotation:
+        """Make a copy of an annotation under a free name."""
         with self._lock:
-            name = check_name(name, self.taken_names())
-            header = Header(name, labels, self.user_name, _now(), origin, recipe)
+            original = self.annotation(annotation_id)
+            header = replace(
+                original.live,
+                name=free_name(f"{original.live.name[:57]} (copy)", self.taken_names()),
+                owner=self.user_name,
+                created=now(),
+                origin="duplicate",
+                recipe={"duplicate_of": original.live.name, "version": original.version},
+            )
             state = absent(uuid4().hex, self._study.n_cells)
-            return self._apply(edits.create(state, header, combined.codes), "create", description)
+            return self._apply(
+                edits.create(state, header, original.codes), "create", f"Copied from {original.live.name}"
+            )
+
+    # -- tables ------------------------------------------------------------------------------------------------------
 
     def import_columns(self, table: LabelTable, chosen: Sequence[ImportChoice]) -> list[Annotation]:
         """Make annotations of columns of a table, or replace the labels of those that have their names.
@@ -487,7 +218,18 @@ class Workspace:
                 made.append(self._create(choice.name, combined, "import", recipe, f"Read from {file}"))
             return made
 
-    # -- drafts of data that changed since -----------------------------------------------------------------------
+    def _named(self, name: str) -> Annotation:
+        """Return the user's annotation of a name."""
+        for state in self.annotations():
+            if state.live.name.casefold() == name.strip().casefold():
+                return state
+        raise UnknownColumn(f'You have no annotation "{name}" to replace. Import the column under a new name.')
+
+    def _replace(self, state: Annotation, combined: Combined, description: str) -> Annotation:
+        column = column_of(combined, state.live.name)
+        return self._apply(edits.relabel(state, np.ones(len(state.codes), bool), column), "import", description)
+
+    # -- drafts of data that changed since ---------------------------------------------------------------------------
 
     def old_drafts(self) -> list[OldDrafts]:
         """Return the user's drafts of other cells of which some are here, those that were dealt with left out."""
@@ -522,40 +264,7 @@ class Workspace:
         known = self._collection.setting("attached") or []
         self._collection.set_setting("attached", [*known, old.fingerprint])
 
-    def _named(self, name: str) -> Annotation:
-        """Return the user's annotation of a name."""
-        for state in self.annotations():
-            if state.live.name.casefold() == name.strip().casefold():
-                return state
-        raise UnknownColumn(f'You have no annotation "{name}" to replace. Import the column under a new name.')
-
-    def _replace(self, state: Annotation, combined: Combined, description: str) -> Annotation:
-        column = column_of(combined, state.live.name)
-        return self._apply(edits.relabel(state, np.ones(len(state.codes), bool), column), "import", description)
-
-    def _inherited_colours(self, sources: Sequence[Source], labels: Sequence[str]) -> dict[str, str]:
-        """Let a plain copy keep the colours of its source; give other labels colours of their own."""
-        given = self.colours(sources[0]) if len(sources) == 1 else {}
-        return palette.label_colours(labels, {label: given[label] for label in labels if label in given})
-
-    def duplicate(self, annotation_id: str) -> Annotation:
-        """Make a copy of an annotation under a free name."""
-        with self._lock:
-            original = self.annotation(annotation_id)
-            header = replace(
-                original.live,
-                name=free_name(f"{original.live.name[:57]} (copy)", self.taken_names()),
-                owner=self.user_name,
-                created=_now(),
-                origin="duplicate",
-                recipe={"duplicate_of": original.live.name, "version": original.version},
-            )
-            state = absent(uuid4().hex, self._study.n_cells)
-            return self._apply(
-                edits.create(state, header, original.codes), "create", f"Copied from {original.live.name}"
-            )
-
-    # -- editing -------------------------------------------------------------------------------------------------
+    # -- editing -----------------------------------------------------------------------------------------------------
 
     def rename(self, annotation_id: str, name: str, base_version: int) -> Annotation:
         """Rename an annotation.
@@ -605,117 +314,7 @@ class Workspace:
             description = f'Colour of "{state.live.by_id[label_id].text}" changed'
             return self._apply(edits.recolour_label(state, label_id, colour), "recolour", description)
 
-    def delete(self, annotation_id: str) -> Event:
-        """Delete an annotation; `undo` with the event that is returned, or `restore`, brings it back."""
-        with self._lock:
-            state = self._own(annotation_id)
-            self._apply(edits.delete(state), "delete", f'Deleted "{state.live.name}"')
-            return self._events[-1]
-
-    def restore(self, annotation_id: str) -> Annotation:
-        """Bring a deleted annotation back, under a free name if its own was taken meanwhile."""
-        with self._lock:
-            self.open()
-            event = self._deletion(annotation_id)
-            if event is None:
-                raise NothingToUndo("This annotation is not deleted.")
-            return self._apply(self._with_free_name(self._collection.change(event).inverse()), "restore", "Restored")
-
-    def revert(self, annotation_id: str, version: int) -> Annotation:
-        """Make an annotation what it was at an earlier version, as a new event.
-
-        Raises
-        ------
-        UnknownColumn
-            The annotation has no such version.
-        """
-        with self._lock:
-            change, event = self._revert_change(annotation_id, version)
-            description = f"Reverted to version {version} ({event.description})"
-            return self._apply(self._with_free_name(change), "revert", description)
-
-    def cells_to_revert(self, annotation_id: str, version: int) -> int:
-        """Count the cells whose label would change if an annotation were reverted."""
-        with self._lock:
-            return self._revert_change(annotation_id, version)[0].delta.n_cells
-
-    def _revert_change(self, annotation_id: str, version: int) -> tuple[Change, Event]:
-        now = earlier = self._own(annotation_id)
-        for event in self.history(annotation_id):
-            if event.version == version and earlier.header is not None:
-                return edits.revert(now, earlier), event
-            back = self._collection.change(event).inverse()
-            earlier = replace(back.apply(earlier, event.time), version=event.version - 1)
-        raise UnknownColumn(f"This annotation has no version {version}.")
-
-    # -- undo ----------------------------------------------------------------------------------------------------
-
-    def undoable(self) -> Event | None:
-        """Return the event that `undo` would take back."""
-        return self._stacks()[0]
-
-    def redoable(self) -> Event | None:
-        """Return the event that `redo` would make again."""
-        return self._stacks()[1]
-
-    def undo(self, seq: int | None = None) -> Event:
-        """Take back the user's last edit that still stands.
-
-        Parameters
-        ----------
-        seq
-            The event the user means; when another is on top by now nothing is undone.
-
-        Raises
-        ------
-        NothingToUndo
-            There is none, or it is not the one that was meant.
-        """
-        with self._lock:
-            event = self.undoable()
-            if event is None:
-                raise NothingToUndo("There is nothing to undo.")
-            if seq is not None and seq != event.seq:
-                raise NothingToUndo(
-                    "There are newer edits. Use the history or the list of deleted annotations instead."
-                )
-            self._apply(self._collection.change(event).inverse(), "undo", f"Undone: {event.description}", event.seq)
-            return event
-
-    def redo(self) -> Event:
-        """Make the edit again that was undone last.
-
-        Raises
-        ------
-        NothingToUndo
-            There is none.
-        """
-        with self._lock:
-            event = self.redoable()
-            if event is None:
-                raise NothingToUndo("There is nothing to redo.")
-            self._apply(self._collection.change(event), "redo", f"Redone: {event.description}", event.seq)
-            return event
-
-    def _stacks(self) -> tuple[Event | None, Event | None]:
-        self.open()
-        with self._lock:
-            by_seq = {event.seq: event for event in self._events}
-            done: deque[Event] = deque(maxlen=UNDO_DEPTH)
-            undone: list[Event] = []
-            for event in self._events:
-                if event.verb == "undo" and event.undoes:
-                    done.pop()
-                    undone.append(by_seq[event.undoes])
-                elif event.verb == "redo" and event.undoes:
-                    undone.pop()
-                    done.append(by_seq[event.undoes])
-                else:
-                    done.append(event)
-                    undone.clear()
-            return (done[-1] if done else None), (undone[-1] if undone else None)
-
-    # -- choices about the study ---------------------------------------------------------------------------------
+    # -- choices about the study -------------------------------------------------------------------------------------
 
     def choose(self, **changes: Any) -> None:
         """Keep decisions of the user about the study: fields of `Choices` with their new values."""
@@ -731,140 +330,3 @@ class Workspace:
             if self._events:
                 # The draft names the sample of each cell.
                 self._autosaver.request()
-
-    # -- within --------------------------------------------------------------------------------------------------
-
-    def _own(self, annotation_id: str) -> Annotation:
-        """Return an annotation that the user may edit."""
-        state = self.annotation(annotation_id)
-        if not self.is_own(annotation_id):
-            raise EditConflict(f'"{state.live.name}" belongs to {state.live.owner}. Duplicate it to edit it.')
-        return state
-
-    def _current(self, annotation_id: str, base_version: int) -> Annotation:
-        state = self._own(annotation_id)
-        if state.version != base_version:
-            last = self.history(annotation_id)[0]
-            raise EditConflict(f"{last.author} saved a newer version ({last.time}). Reload or review the differences.")
-        return state
-
-    def _apply(self, change: Change, verb: str, description: str, undoes: int | None = None) -> Annotation:
-        """Write a change to the journal, then make it; a change of nothing is no event."""
-        self._check_writable()
-        changed = self.changed_files()
-        if changed:
-            raise EditConflict(f"{changed[0]} was changed on disk since it was opened. Restart iscan-dash to go on.")
-        state = self._states.get(change.annotation_id) or absent(change.annotation_id, self._study.n_cells)
-        if change.is_empty:
-            return state
-        now = _now()
-        after = change.apply(state, now)
-        event = Event(
-            seq=0,
-            annotation_id=change.annotation_id,
-            version=after.version,
-            time=now,
-            author=self.user_name,
-            verb=verb,
-            description=description,
-            n_cells=change.delta.n_cells,
-            undoes=undoes,
-        )
-        try:
-            if not self._events:
-                self._collection.set_setting("user", {"id": self.user, "name": self.user_name})
-            self._events.append(self._collection.append(event, change))
-        except StorageError:
-            if self._events:
-                # The draft cannot be written either as long as this lasts, which the top bar tells.
-                self._autosaver.request()
-            raise
-        self._states[change.annotation_id] = after
-        self._autosaver.request()
-        return after
-
-    def _replay(self) -> None:
-        """Make the changes that the journal holds."""
-        self._states, self._events = {}, []
-        written = self._collection.written_seq
-        for event, change in self._collection.replay():
-            state = self._states.get(event.annotation_id) or absent(event.annotation_id, self._study.n_cells)
-            try:
-                self._states[event.annotation_id] = change.apply(state, event.time)
-            except ValueError as error:
-                raise StorageError(
-                    f"The journal {self._collection.place.journal} is damaged: {error}. Restore it from a backup."
-                ) from error
-            self._events.append(event)
-            if event.seq == written:
-                self._written = dict(self._states)
-
-    def _with_free_name(self, change: Change) -> Change:
-        """Let an annotation that comes back take another name when its own is in use by now."""
-        if change.after is None:
-            return change
-        own = change.before.name if change.before else None
-        taken = {name: user for name, user in self.taken_names().items() if name != own}
-        return replace(change, after=replace(change.after, name=free_name(change.after.name, taken)))
-
-    # -- the draft -----------------------------------------------------------------------------------------------
-
-    def _save_draft(self) -> None:
-        """Take over what was edited outside, then write the draft as of now."""
-        self._take_over_outside()
-        with self._lock:
-            states, seq = dict(self._states), self._last_seq
-        self._collection.write_draft(self._draft_text(states), seq)
-        self._written = states
-
-    def _draft_text(self, states: Mapping[str, Annotation]) -> Iterator[str]:
-        annotations = [state for state in states.values() if state.header is not None]
-        return export_lines(self._study, annotations)
-
-    def _take_over_outside(self) -> None:
-        """Make what another program changed in the draft into events; nothing of it is lost."""
-        draft = self._collection.edited_outside()
-        if draft is None:
-            return
-        # Whoever writes it may not be done.
-        time.sleep(max(0.0, min(SETTLED, draft.stat().st_mtime + SETTLED - time.time())))
-        with self._lock:
-            try:
-                table = match_table(open_csv_table(draft), self._study, {}, max_items=self.max_items)
-                changes = list(outside_changes(table, self._written, self._states))
-            except (DataError, NameRefused) as error:
-                kept = self._collection.set_draft_aside()
-                self._notify(
-                    f"{draft.name} was changed outside iscan-dash and could not be taken over: {error} "
-                    f"It is kept as {kept}."
-                )
-                return
-            for change in changes:
-                self._apply(change, "outside", "Edited outside")
-            said = (
-                [f"{counted(sum(change.delta.n_cells for change in changes), 'cell follows', 'cells follow')}"]
-                if changes
-                else []
-            )
-            for name in new_columns(table, self._written):
-                said.append(self._take_over_column(table, name, draft.name))
-            if said:
-                self._notify(f"{draft.name} was changed outside iscan-dash: {'; '.join(said)}. Undo takes it back.")
-
-    def _take_over_column(self, table: LabelTable, name: str, file: str) -> str:
-        """Make an annotation of a column that another program added, and tell what became of it."""
-        (column,) = (column for column in table.report.columns if column.name == name)
-        if not column.is_on:
-            return f'column "{name}" is left out ({column.reason.rstrip(".")})'
-        combined = import_column(table, name, DEFAULT_LABEL)
-        made = self._create(
-            free_name(name, self.taken_names()), combined, "import", {"file": file}, f"Read from {file}"
-        )
-        return f'"{made.live.name}" is new'
-
-    def _notify(self, text: str) -> None:
-        self._notices = [*self._notices[-9:], Notice(uuid4().hex, text)]
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")

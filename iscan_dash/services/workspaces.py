@@ -73,8 +73,8 @@ class Workspaces:
                     max_items=self.max_items,
                     is_closed=self.is_closed,
                 )
-            workspace.user_name = user_name
-            return workspace
+        workspace.call_user(user_name)
+        return workspace
 
     def shared(self) -> SharedAnnotations | None:
         """Return the annotations of all users, None where there is but one draft or none."""

@@ -46,7 +46,7 @@ def test_the_comment(tmp_path: Path, open_files: Opener) -> None:
     assert lines[1:] == [
         "data: a b.h5ad",
         f"fingerprint: {study.fingerprint}",
-        "annotations: fate = id of fate v3, x = id of x v3",
+        'annotations: [{"name": "fate", "id": "id of fate", "version": 3}, {"name": "x", "id": "id of x", "version": 3}]',
     ]
 
 

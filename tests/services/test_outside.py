@@ -10,8 +10,7 @@ import pytest
 from iscan_dash.core.annotations import Annotation
 from iscan_dash.core.annotations.combine import CombineRecipe
 from iscan_dash.core.study import open_study
-from iscan_dash.services import drafts
-from iscan_dash.services import workspace as module
+from iscan_dash.services import drafts, ledger
 from iscan_dash.services.drafts import SaveState
 from iscan_dash.services.workspace import Source, Workspace
 from tests.studies import write_study
@@ -26,7 +25,7 @@ Opener = Callable[..., Workspace]
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drafts, "DELAY", 0.01)
     monkeypatch.setattr(drafts, "RETRY", 0.01)
-    monkeypatch.setattr(module, "SETTLED", 0.0)
+    monkeypatch.setattr(ledger, "SETTLED", 0.0)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from iscan_dash.core.annotations import Annotation
 from iscan_dash.core.annotations.combine import CombineRecipe, MissingParts
 from iscan_dash.core.study import open_study
 from iscan_dash.errors import EditConflict, NameRefused, NothingToUndo, StorageError, UnknownColumn
-from iscan_dash.services import workspace as module
+from iscan_dash.services import ledger as module
 from iscan_dash.services.drafts import SaveState
 from iscan_dash.services.workspace import Source, Workspace
 from tests.studies import write_study
@@ -426,7 +426,7 @@ class TestDeleteAndRestore:
 
     def test_after_30_days_it_is_not_offered(self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
         made = workspace.create_from_existing("mine", [FATE], RECIPE)
-        monkeypatch.setattr(module, "_now", lambda: "2026-01-01T00:00:00.000000+00:00")
+        monkeypatch.setattr(module, "now", lambda: "2026-01-01T00:00:00.000000+00:00")
         workspace.delete(made.id)
 
         assert datetime.now(UTC) - datetime(2026, 1, 1, tzinfo=UTC) > module.KEEP_DELETED

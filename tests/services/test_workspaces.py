@@ -123,6 +123,8 @@ class TestTwoUsers:
         renamed.describe(made.id, "x", 1)
 
         assert renamed is ada
+        (seen,) = workspaces.of("bob-id", "Bob").others()
+        assert (seen.live.name, seen.live.owner) == ("hers", "Ada L.")
         assert [event.author for event in ada.history(made.id)] == ["Ada L.", "Ada"]
         assert ada.undo().description == "Description changed"
 

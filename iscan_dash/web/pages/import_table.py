@@ -7,7 +7,8 @@ from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, 
 
 from iscan_dash.core.annotations.label_table import ColumnReport, LabelTable, TableReport, match_lines
 from iscan_dash.errors import IscanError, NameRefused
-from iscan_dash.services.workspace import DEFAULT_LABEL, ImportChoice
+from iscan_dash.services.ledger import DEFAULT_LABEL
+from iscan_dash.services.workspace import ImportChoice
 from iscan_dash.web.components import toast
 from iscan_dash.web.ids import Import, import_control
 from iscan_dash.web.services import Services
