@@ -292,7 +292,7 @@ class TestEdits:
     def test_none_is_made_while_the_folder_is_gone(self, workspace: Workspace, made: Annotation) -> None:
         folder = workspace.place.folder
         shutil.rmtree(folder)
-        with pytest.raises(StorageError, match="The edit was not saved .* bring the folder back"):
+        with pytest.raises(StorageError, match=r"The edit was not saved .* bring the folder back"):
             workspace.rename(made.id, "x", 1)
         assert workspace.annotation(made.id) == made
         assert workspace.revision == 1

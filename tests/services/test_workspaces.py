@@ -95,7 +95,7 @@ class TestTwoUsers:
             lambda: bob.revert(made.id, 1),
         ]
         for edit in edits:
-            with pytest.raises(EditConflict, match='"hers" belongs to Ada. Duplicate it to edit it.'):
+            with pytest.raises(EditConflict, match='"hers" belongs to Ada'):
                 edit()
         assert ada.annotation(made.id) is made
 
@@ -168,7 +168,7 @@ class TestServers:
         assert names(late) == (["hers"], [])
         second.close()
 
-    def test_leave_journals_of_other_cells_alone(self, study_path: Path, ada: Workspace, tmp_path: Path) -> None:
+    def test_leave_journals_of_other_cells_alone(self, ada: Workspace, tmp_path: Path) -> None:
         other = write_study(tmp_path / "other.h5ad", {"fate": pd.Categorical(["B", "T"])})
         elsewhere = open_all(other)
         elsewhere.of("bob-id", "Bob").create_from_existing("his", [FATE], RECIPE)
