@@ -8,8 +8,16 @@
 
   let begun = null;
 
+  /** Tell whether the form would be refused as it is: what is wrong with it is said first. */
+  function isRefused(element) {
+    if (!element.matches(`#new-create, ${ENTERS}`)) return false;
+    const says = (id) => document.getElementById(id).textContent.trim();
+    const name = document.getElementById("new-name").value;
+    return !name.trim() || Boolean(says("new-name-error") || says("new-default-error"));
+  }
+
   function intercept(event, element, goOn) {
-    if (!element || element.disabled || !iscan.status || !iscan.status.needs_name) return;
+    if (!element || element.disabled || !iscan.status || !iscan.status.needs_name || isRefused(element)) return;
     event.preventDefault();
     event.stopImmediatePropagation();
     begun = goOn;

@@ -52,7 +52,7 @@ ARGUMENTS = (
     "--force-device-scale-factor=1",
     "--lang=en-US",
     # A page that calls out gets an error, which fails its test.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
 
 
@@ -87,6 +87,7 @@ class Browser:
         self.driver.switch_to.new_window("tab")
         self.resize(1400, 1000)
         self.prefer()
+        self.forget_users()
         self.requests()
         self.errors()
 
@@ -105,6 +106,10 @@ class Browser:
         wanted = {"prefers_reduced_motion": "reduce", **media}
         features = [{"name": name.replace("_", "-"), "value": value} for name, value in wanted.items()]
         self.cdp("Emulation.setEmulatedMedia", features=features)
+
+    def forget_users(self) -> None:
+        """Forget all cookies, as another browser would not have them."""
+        self.cdp("Network.clearBrowserCookies")
 
     def another_tab(self) -> str:
         """Open a second tab, look at it, and return the name of the first."""

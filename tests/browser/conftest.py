@@ -34,7 +34,7 @@ def browser(driver: Chrome) -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of the demo study, for tests that edit nothing."""
-    server = Server("demo", folder=tmp_path_factory.mktemp("demo")).start()
+    server = Server("demo", "--single-user", folder=tmp_path_factory.mktemp("demo")).start()
     yield server
     server.close()
 
@@ -47,8 +47,8 @@ def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(small_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of the small study, which the tests of a module share: each makes annotations of its own."""
-    running = Server("serve", small_file, folder=tmp_path_factory.mktemp("drafts")).start()
+    """A server of the small study for one user, which the tests of a module share: each makes its own annotations."""
+    running = Server("serve", small_file, "--single-user", folder=tmp_path_factory.mktemp("drafts")).start()
     yield running
     running.close()
 

@@ -3,7 +3,8 @@
 import base64
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -75,9 +76,22 @@ class Part:
 class Shell(Part):
     """The frame around the pages."""
 
-    def open(self, server: Server, path: str = "/", **query: str) -> "Shell":
-        """Open a page of a server and wait until its plot is painted."""
-        address = f"{server.url}{path}" + (f"?{urlencode(query)}" if query else "")
+    def open(self, server: Server, path: str = "/", *, as_other: bool = False, **query: str) -> "Shell":
+        """Open a page of a server and wait until its plot is painted.
+
+        Parameters
+        ----------
+        server
+            The server.
+        path
+            The page.
+        as_other
+            Whether to be another user than the one whose page is open under the server's usual address.
+        query
+            What the address says besides.
+        """
+        url = server.url_for_others if as_other else server.url
+        address = f"{url}{path}" + (f"?{urlencode(query)}" if query else "")
         self.browser.open(address)
         return self.wait_until_ready()
 
@@ -92,18 +106,20 @@ class Shell(Part):
         ready = """
             return document.querySelector('#plot-1-frame[data-painted][data-view]') !== null
               && document.querySelector('button#plot-colour') !== null
+              && Boolean(window.iscan.status)
               && document.querySelector('#_pages_content')?.childElementCount > 0"""
         self.browser.wait(lambda: self.browser.js(ready), "the painted page", 60)
         return self
 
     def go_to(self, tab: str) -> None:
         """Click a tab of the panel or of its page, such as ``Existing Annotations``."""
-        place = {"Data": "/", "Cell Annotation": "/annotate", "New Annotation": "/annotate"}
+        place = {"Data": "/", "Cell Annotation": "/annotate", "New Annotation": "/annotate", "Export": "/export"}
         place["Existing Annotations"] = "/annotate/existing"
         browser = self.browser
         if tab in {"New Annotation", "Existing Annotations"} and not browser.is_shown("#annotate-tabs"):
             self.go_to("Cell Annotation")
-        link = {"Data": "shell-tab-data", "Cell Annotation": "shell-tab-annotate", "New Annotation": "annotate-tab-new"}
+        link = {"Data": "shell-tab-data", "Cell Annotation": "shell-tab-annotate", "Export": "shell-tab-export"}
+        link["New Annotation"] = "annotate-tab-new"
         browser.click(f"#{link.get(tab, 'annotate-tab-existing')}")
         browser.until(lambda: browser.js("return location.pathname"), place[tab])
 
@@ -530,24 +546,78 @@ class Grid(Part):
         return f"{self.css} .ag-row[row-id='{row}'] .ag-cell[col-id='{column}']"
 
     def choose(self, row: str, column: str, value: str) -> None:
-        """Double click a cell, open its list and choose."""
+        """Click a cell, which opens its list, and choose."""
         browser = self.browser
-        double_click = """
+        place_of = """
             const cell = document.querySelector(arguments[0]);
             cell.scrollIntoView({block: 'center', inline: 'center'});
             return cell.getBoundingClientRect().toJSON()"""
-        box = browser.wait(lambda: browser.js(double_click, self.cell(row, column)), f"{row} of the grid")
+        box = browser.wait(lambda: browser.js(place_of, self.cell(row, column)), f"{row} of the grid")
         place = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        for count in (1, 2):
-            browser.mouse("mousePressed", *place, button="left", clickCount=count)
-            browser.mouse("mouseReleased", *place, button="left", clickCount=count)
+        browser.mouse("mousePressed", *place, button="left", clickCount=1)
+        browser.mouse("mouseReleased", *place, button="left", clickCount=1)
         items = ".ag-select-list .ag-list-item"
-        editor = f"{self.cell(row, column)} .ag-picker-field-wrapper"
-        browser.wait(lambda: browser.is_shown(editor), "the editor of the cell")
-        if browser.attribute(editor, "aria-expanded") != "true":
-            browser.click(editor)
         browser.wait(lambda: browser.texts(items), "the list of the cell")
         browser.driver.find_elements("css selector", items)[browser.texts(items).index(value)].click()
+
+
+class NamingDialog(Part):
+    """The dialog that asks what to call the drafts, before there are any."""
+
+    def is_shown(self) -> bool:
+        """Tell whether it is open."""
+        return self.browser.is_shown("#naming-ok")
+
+    def wait(self) -> "NamingDialog":
+        """Wait until it asks, with the name that it offers marked."""
+        marked = """
+            const field = document.activeElement;
+            return field.id === 'naming-name' && field.selectionEnd - field.selectionStart === field.value.length"""
+        self.browser.wait(lambda: self.is_shown() and self.browser.js(marked), "the dialog that asks for a name")
+        return self
+
+    def name(self, text: str) -> "NamingDialog":
+        """Type a name."""
+        self.browser.type("#naming-name", text)
+        return self
+
+    def path(self) -> str:
+        """Return the path that it says the draft will have."""
+        return self.browser.text("#naming-dialog .path, .modal .path")
+
+    def error(self) -> str:
+        """Return what is wrong with the name."""
+        return self.browser.text("#naming-error")
+
+    def confirm(self) -> None:
+        """Click Save under this name, and wait until it closes."""
+        self.browser.click("#naming-ok")
+        self.wait_until_closed()
+
+    def cancel(self) -> None:
+        """Click Cancel."""
+        self.browser.click("#naming-cancel")
+        self.wait_until_closed()
+
+    def wait_until_closed(self) -> None:
+        """Wait until the dialog is gone."""
+        self.browser.wait(lambda: not self.browser.is_shown(".modal"), "the dialog to close")
+
+    @contextmanager
+    def taken_as_offered(self, is_refused: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """Do what makes an annotation; when the name is asked for, take the one that is offered.
+
+        Parameters
+        ----------
+        is_refused
+            Tells whether it says that something is wrong instead.
+        """
+        is_asked = self.browser.js("return Boolean(window.iscan.status.needs_name)")
+        yield
+        if is_asked:
+            self.browser.wait(lambda: self.is_shown() or is_refused(), "the dialog that asks for a name")
+            if self.is_shown():
+                self.confirm()
 
 
 class NewAnnotation(Part):
@@ -568,8 +638,8 @@ class NewAnnotation(Part):
         return self
 
     def kind(self, card: str) -> "NewAnnotation":
-        """Choose ``Use Existing Data`` or ``Empty``."""
-        value = {"Use Existing Data": "existing", "Empty": "empty"}[card]
+        """Choose ``Use Existing Data``, ``Import CSV`` or ``Empty``."""
+        value = {"Use Existing Data": "existing", "Import CSV": "import", "Empty": "empty"}[card]
         self.browser.click(f"#new-kind label[for$='_{value}']")
         return self
 
@@ -646,8 +716,10 @@ class NewAnnotation(Part):
         self.browser.type("#new-counts-search", text)
 
     def create(self) -> None:
-        """Click Create."""
-        self.browser.click("#new-create")
+        """Click Create, and take the name that is offered for the drafts when it is asked for."""
+        browser, naming = self.browser, NamingDialog(self.browser)
+        with naming.taken_as_offered(lambda: bool(self.name_error() or self.default_error())):
+            browser.click("#new-create")
 
     def make(self, name: str, *, cluster: str = "leiden") -> None:
         """Make an annotation of a cluster column, from the tab New Annotation, and close the message."""

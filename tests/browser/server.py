@@ -99,16 +99,25 @@ class Server:
         self._errors.truncate()
         return said
 
+    @property
+    def url_for_others(self) -> str:
+        """Its address under another name, for which the browser has other cookies: whoever uses it is another user."""
+        return self.url.replace("127.0.0.1", "localhost")
+
     def get(self, path: str) -> bytes:
         """Fetch an address of it."""
         with urlopen(f"{self.url}{path}", timeout=30) as answer:
             body: bytes = answer.read()
         return body
 
-    def draft(self) -> "Draft":
-        """Read the draft that it saved last."""
+    def draft_path(self) -> Path:
+        """Return the one draft that there is."""
         (path,) = self.folder.glob("*.csv")
-        return Draft.read(path)
+        return path
+
+    def draft(self) -> "Draft":
+        """Read the one draft that there is."""
+        return Draft.read(self.draft_path())
 
 
 class Draft:

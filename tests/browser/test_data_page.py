@@ -125,7 +125,7 @@ def test_two_real_files_are_one_study_of_two_samples(browser: Browser, serve: Se
     # Clusters of different files that are called alike become one label, and that is said.
     assert form.warnings()[0].startswith("W1 With missing parts left out, 18 different combinations become the same")
     form.create()
-    shell.wait_for_toast('"any cluster" was created: 11 labels, 3,974 cells set.')
+    shell.wait_for_toast('"any cluster" was created: 10 labels, 3,974 cells set.')
     plot.colour_by("any cluster")
     shell.wait_until_saved()
     draft = server.draft()

@@ -284,7 +284,7 @@ def test_an_empty_annotation_has_the_default_label_everywhere(form: NewAnnotatio
     assert not browser.is_shown("#new-sources")
     assert not browser.is_shown("#new-copy")
     form.create()
-    shell.wait_for_toast('"blank" was created: 1 labels, 0 cells set.')
+    shell.wait_for_toast('"blank" was created: 1 label, 0 cells set.')
     shell.wait_until_saved()
     assert server.draft().columns["blank"] == ["to do"] * N_CELLS
     shell.go_to("Existing Annotations")

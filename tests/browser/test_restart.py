@@ -17,7 +17,7 @@ GONE = "The server does not answer. Nothing is lost; this page goes on when it i
 
 
 def test_an_acknowledged_edit_survives_a_kill(browser: Browser, serve: Serve, small_file: Path) -> None:
-    server = serve("serve", small_file)
+    server = serve("serve", small_file, "--single-user")
     browser.expect_errors(
         "the server did not respond",
         "Failed to fetch",
@@ -61,7 +61,7 @@ def test_an_acknowledged_edit_survives_a_kill(browser: Browser, serve: Serve, sm
 
 
 def test_the_page_goes_on_when_the_server_is_back(browser: Browser, serve: Serve, small_file: Path) -> None:
-    server = serve("serve", small_file)
+    server = serve("serve", small_file, "--single-user")
     browser.expect_errors(
         "the server did not respond",
         "Failed to fetch",
@@ -88,7 +88,7 @@ def test_the_page_goes_on_when_the_server_is_back(browser: Browser, serve: Serve
 
 
 def test_a_folder_that_is_away_is_said_and_made_good(browser: Browser, serve: Serve, small_file: Path) -> None:
-    server = serve("serve", small_file)
+    server = serve("serve", small_file, "--single-user")
     shell = Shell(browser).open(server, "/annotate")
     away = server.folder.with_name("away")
     NewAnnotation(browser).make("first")
@@ -117,7 +117,7 @@ def test_a_file_replaced_meanwhile_stops_edits(
 ) -> None:
     copy = tmp_path / "copy.h5ad"
     copy.write_bytes(small_file.read_bytes())
-    shell = Shell(browser).open(serve("serve", copy), "/annotate")
+    shell = Shell(browser).open(serve("serve", copy, "--single-user"), "/annotate")
     NewAnnotation(browser).make("before")
     shell.wait_until_saved()
     copy.write_bytes(small_file.read_bytes()[:-1] + b"\0")
@@ -135,13 +135,13 @@ def test_a_file_replaced_meanwhile_stops_edits(
 
 
 def test_drafts_follow_the_cells_not_the_file(browser: Browser, serve: Serve, tmp_path: Path, small_file: Path) -> None:
-    first = serve("serve", small_file)
+    first = serve("serve", small_file, "--single-user")
     Shell(browser).open(first, "/annotate")
     NewAnnotation(browser).make("moved along")
     first.stop()
     moved = tmp_path / "renamed.h5ad"
     moved.write_bytes(small_file.read_bytes())
-    Shell(browser).open(serve("serve", moved), "/annotate/existing")
+    Shell(browser).open(serve("serve", moved, "--single-user"), "/annotate/existing")
     browser.wait(lambda: "moved along" in ExistingAnnotations(browser).names(), "the annotation")
     browser.expect_errors(
         "the server did not respond", "Failed to fetch", "ERR_CONTENT_LENGTH_MISMATCH", "ERR_CONNECTION_REFUSED"

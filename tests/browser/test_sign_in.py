@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pytest
 from selenium.webdriver.common.keys import Keys
 
 from iscan_dash.services.accounts import Accounts
 from tests.browser.chromium import Browser
 from tests.browser.conftest import Serve
 from tests.browser.pages import Shell
+
+pytestmark = pytest.mark.browser
 
 PASSWORD = "correct horse"
 

@@ -307,6 +307,10 @@ def edit_field(services: Services, target: dict[str, str], text: str, base_versi
     workspace, own = services.workspace, target["annotation"]
     before = workspace.revision
     field = target["type"].removeprefix("existing-")
+    header = workspace.annotation(own).live
+    if text == {"name": header.name, "default": header.default.text, "description": header.description}[field]:
+        # Nobody typed it: the page wrote what holds into the field, perhaps before it knew the version.
+        return no_update, no_update
     if field == "name":
         workspace.rename(own, text, base_version)
     elif field == "default":
