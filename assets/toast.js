@@ -19,6 +19,7 @@
       element.type = "button";
       element.addEventListener("click", () => {
         if (action.action.verb === "colour") window.iscan.colourBy(action.action.by);
+        else if (action.action.verb === "reload") window.location.reload();
         else window.dash_clientside.set_props("shell-toast-action", { data: { ...action.action, at: Date.now() } });
         close();
       });

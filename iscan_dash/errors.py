@@ -50,7 +50,20 @@ class NameRefused(IscanError, ValueError):
 
 
 class EditConflict(IscanError):
-    """An edit was made against a version of the annotation that is no longer the newest."""
+    """An edit was made against a version of the annotation that is no longer the newest, or by somebody else.
+
+    Parameters
+    ----------
+    sentence
+        What happened and what to do.
+    annotation_id, version
+        The annotation, and the version that the edit was made against; None when there is nothing to compare.
+    """
+
+    def __init__(self, sentence: str, annotation_id: str | None = None, version: int | None = None) -> None:
+        super().__init__(sentence)
+        self.annotation_id = annotation_id
+        self.version = version
 
 
 class NothingToUndo(IscanError):

@@ -231,6 +231,12 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
+def backup_versions(draft: Path, backups: Path) -> list[tuple[datetime, Path]]:
+    """Return the earlier versions of a draft with the time when each was replaced, the oldest first."""
+    found = backups.glob(f"{glob.escape(draft.stem)}-*.csv")
+    return sorted((made, path) for path in found if (made := _read_stamp(path)))
+
+
 def keep_backup(draft: Path, backups: Path) -> None:
     """Keep the draft as it is under the time of day, and the newest 10 such versions.
 
@@ -249,9 +255,7 @@ def keep_backup(draft: Path, backups: Path) -> None:
     if not draft.exists():
         return
     backups.mkdir(exist_ok=True)
-    versions = sorted(
-        (made, path) for path in backups.glob(f"{glob.escape(draft.stem)}-*.csv") if (made := _read_stamp(path))
-    )
+    versions = backup_versions(draft, backups)
     now = datetime.now(UTC)
     if versions:
         # The newest is the last by name, even when the clock was put back.

@@ -14,6 +14,7 @@ from iscan_dash.core import palette
 from iscan_dash.core.annotations import Annotation, Change, Header, Label, edits
 from iscan_dash.core.annotations.annotation import absent
 from iscan_dash.core.annotations.combine import Combined
+from iscan_dash.core.annotations.compare import Comparison, compare
 from iscan_dash.core.annotations.csv_table import open_csv_table
 from iscan_dash.core.annotations.label_table import LabelTable, import_column, match_table
 from iscan_dash.core.annotations.names import check_name, free_name
@@ -404,20 +405,28 @@ class Ledger:
             The annotation has no such version.
         """
         with self._lock:
-            change, event = self._revert_change(annotation_id, version)
+            earlier, event = self._at(annotation_id, version)
+            change = edits.revert(self._own(annotation_id), earlier)
             description = f"Reverted to version {version} ({event.description})"
             return self._apply(self._with_free_name(change), "revert", description)
 
-    def cells_to_revert(self, annotation_id: str, version: int) -> int:
-        """Count the cells whose label would change if an annotation were reverted."""
-        with self._lock:
-            return self._revert_change(annotation_id, version)[0].delta.n_cells
+    def compare(self, annotation_id: str, version: int) -> Comparison:
+        """Compare one of the user's annotations with what it was at an earlier version.
 
-    def _revert_change(self, annotation_id: str, version: int) -> tuple[Change, Event]:
-        now = earlier = self._own(annotation_id)
+        Raises
+        ------
+        UnknownColumn
+            The annotation has no such version.
+        """
+        with self._lock:
+            return compare(self._at(annotation_id, version)[0], self._own(annotation_id))
+
+    def _at(self, annotation_id: str, version: int) -> tuple[Annotation, Event]:
+        """Return an annotation as it was at an earlier version, and the event that made it so."""
+        earlier = self._own(annotation_id)
         for event in self.history(annotation_id):
             if event.version == version and earlier.header is not None:
-                return edits.revert(now, earlier), event
+                return earlier, event
             back = self._collection.change(event).inverse()
             earlier = replace(back.apply(earlier, event.time), version=event.version - 1)
         raise UnknownColumn(f"This annotation has no version {version}.")
@@ -434,14 +443,25 @@ class Ledger:
         colours: Mapping[str, str] | None = None,
     ) -> Annotation:
         """Make an annotation of labels, the first of which is the default."""
+        with self._lock:
+            change = self._creation(name, combined, origin, recipe, colours)
+            return self._apply(change, "create", description)
+
+    def _creation(
+        self,
+        name: str,
+        combined: Combined,
+        origin: str,
+        recipe: Mapping[str, Any],
+        colours: Mapping[str, str] | None = None,
+    ) -> Change:
+        """Return the change that brings an annotation of labels into being."""
         own = colours or palette.label_colours(combined.labels[1:])
         texts = enumerate(combined.labels)
         labels = tuple(Label(place, text, own[text] if place else palette.UNASSIGNED) for place, text in texts)
-        with self._lock:
-            name = check_name(name, self.taken_names())
-            header = Header(name, labels, self.user_name, now(), origin, recipe)
-            state = absent(uuid4().hex, self._study.n_cells)
-            return self._apply(edits.create(state, header, combined.codes), "create", description)
+        kept = check_name(name, self.taken_names())
+        header = Header(kept, labels, self.user_name, now(), origin, recipe)
+        return edits.create(absent(uuid4().hex, self._study.n_cells), header, combined.codes)
 
     def _own(self, annotation_id: str) -> Annotation:
         """Return an annotation that the user may edit."""
@@ -454,7 +474,8 @@ class Ledger:
         state = self._own(annotation_id)
         if state.version != base_version:
             last = self.history(annotation_id)[0]
-            raise EditConflict(f"{last.author} saved a newer version ({last.time}). Reload or review the differences.")
+            sentence = f"{last.author} saved a newer version ({last.time}). Reload or review the differences."
+            raise EditConflict(sentence, annotation_id, base_version)
         return state
 
     def _apply(self, change: Change, verb: str, description: str, undoes: int | None = None) -> Annotation:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import numpy as np
 
 from iscan_dash.core import palette
-from iscan_dash.core.annotations import Annotation, edits
+from iscan_dash.core.annotations import Annotation, Change, edits
 from iscan_dash.core.annotations.annotation import DEFAULT, absent
 from iscan_dash.core.annotations.combine import Combined, CombineRecipe, combine_columns
 from iscan_dash.core.annotations.label_table import LabelTable, import_column
@@ -17,7 +17,9 @@ from iscan_dash.core.annotations.names import check_label, check_name, free_name
 from iscan_dash.core.annotations.outside import column_of
 from iscan_dash.core.study import CategoryColumn, Study
 from iscan_dash.core.study.health import Finding, check_study
+from iscan_dash.core.words import counted
 from iscan_dash.errors import UnknownColumn
+from iscan_dash.services.backups import Backup, list_backups, open_backup
 from iscan_dash.services.ledger import DEFAULT_LABEL, Ledger, now
 from iscan_dash.services.reattach import OldDrafts, find_old_drafts
 
@@ -229,6 +231,54 @@ class Workspace(Ledger):
         column = column_of(combined, state.live.name)
         return self._apply(edits.relabel(state, np.ones(len(state.codes), bool), column), "import", description)
 
+    # -- backups -----------------------------------------------------------------------------------------------------
+
+    def backups(self) -> list[Backup]:
+        """Return the earlier versions of the draft, the newest first."""
+        return list_backups(self.place, self._study)
+
+    def preview_backup(self, name: str) -> list[tuple[str, int]]:
+        """Return what a backup would bring back: each annotation, and how many of its cells would change.
+
+        Raises
+        ------
+        StorageError
+            There is no such backup any more.
+        DataError
+            It cannot be read.
+        """
+        return [(title, change.delta.n_cells) for title, change in self._backup_changes(name)]
+
+    def restore_backup(self, name: str) -> list[str]:
+        """Make annotations what they were in a backup, as new versions; see `preview_backup` for the errors.
+
+        Returns
+        -------
+        list of str
+            The annotations that changed.
+        """
+        with self._lock:
+            changes = [(title, change) for title, change in self._backup_changes(name) if not change.is_empty]
+            for _, change in changes:
+                self._apply(change, "restore", f"Restored from the backup {name}")
+            return [title for title, _ in changes]
+
+    def _backup_changes(self, name: str) -> list[tuple[str, Change]]:
+        self.open()
+        table, ids = open_backup(self.place, self._study, name)
+        found = []
+        for column in table.report.columns:
+            combined = import_column(table, column.name, DEFAULT_LABEL)
+            state = self._states.get(ids.get(column.name, ""))
+            if state is None or state.header is None:
+                # It was deleted since: it comes back as a new one.
+                new_name = free_name(column.new_name, self.taken_names())
+                found.append((new_name, self._creation(new_name, combined, "import", {"backup": name})))
+            else:
+                labels = column_of(combined, column.name)
+                found.append((state.header.name, edits.relabel(state, table.rows >= 0, labels)))
+        return found
+
     # -- drafts of data that changed since ---------------------------------------------------------------------------
 
     def old_drafts(self) -> list[OldDrafts]:
@@ -263,6 +313,27 @@ class Workspace(Ledger):
         """Do not offer old drafts again; their files stay as they are."""
         known = self._collection.setting("attached") or []
         self._collection.set_setting("attached", [*known, old.fingerprint])
+
+    def assign(self, annotation_id: str, rows: np.ndarray, text: str, base_version: int) -> Annotation:
+        """Give some cells a label, which is added when the annotation does not have it; see `rename` for the errors.
+
+        Parameters
+        ----------
+        annotation_id
+            The annotation.
+        rows
+            The cells, shape (n_cells,), bool; none of them means that nothing happens.
+        text
+            The label.
+        base_version
+            The version the user saw.
+        """
+        with self._lock:
+            state = self._current(annotation_id, base_version)
+            column = CategoryColumn("", np.zeros(len(rows), np.int8), (text,))
+            change = edits.relabel(state, rows, column)
+            said = counted(change.delta.n_cells, "cell")
+            return self._apply(change, "assign", f'{said} set to "{check_label(text)}"')
 
     # -- editing -----------------------------------------------------------------------------------------------------
 

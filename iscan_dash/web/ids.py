@@ -157,7 +157,11 @@ class Existing(StrEnum):
     HISTORY = "existing-history"
     VERSIONS = "existing-versions"
     DELETED = "existing-deleted"
+    BACKUPS = "existing-backups"
+    SHOW_BACKUPS = "existing-show-backups"
+    BACKUP_LIST = "existing-backup-list"
     REVERT_DIALOG = "existing-revert-dialog"
+    REVERT_TITLE = "existing-revert-title"
     REVERT_TEXT = "existing-revert-text"
     REVERT_CONFIRM = "existing-revert-confirm"
     REVERT_CANCEL = "existing-revert-cancel"
@@ -178,11 +182,17 @@ def import_control(control: str, column: str) -> dict[str, str]:
     return {"type": f"import-{control}", "column": column}
 
 
+def backup_button(name: str) -> dict[str, str]:
+    """Return the id of the Restore button of a backup, given its file name."""
+    # Dash takes a point for the end of an id.
+    return {"type": "existing-backup", "name": name.replace(".", "|")}
+
+
 def label_control(control: str, annotation_id: str, label_id: int) -> dict[str, str | int]:
     """Return the id of a control of one label of an annotation, such as its colour."""
     return {"type": f"existing-label-{control}", "annotation": annotation_id, "label": label_id}
 
 
-def revert_button(annotation_id: str, version: int) -> dict[str, str | int]:
-    """Return the id of the Revert button of one version in an annotation's history."""
-    return {"type": "existing-revert", "annotation": annotation_id, "version": version}
+def version_button(action: str, annotation_id: str, version: int) -> dict[str, str | int]:
+    """Return the id of a button of one version in an annotation's history, such as Revert."""
+    return {"type": f"existing-{action}", "annotation": annotation_id, "version": version}

@@ -4,12 +4,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from iscan_dash.core.annotations import Annotation
 from iscan_dash.core.annotations.combine import CombineRecipe
 from iscan_dash.core.study import open_study
+from iscan_dash.errors import StorageError
 from iscan_dash.services import drafts, ledger
 from iscan_dash.services.drafts import SaveState
 from iscan_dash.services.workspace import Source, Workspace
@@ -229,6 +231,60 @@ class TestBackups:
         workspace.describe(made.id, "x", 1)
         until_saved(workspace)
         assert len(list(workspace.place.backups.iterdir())) == 1
+
+    def test_are_listed_with_what_is_in_them_and_restored(self, open_workspace: Opener) -> None:
+        workspace = open_workspace()
+        made = workspace.create_from_existing("mine", [FATE], RECIPE)
+        until_saved(workspace)
+        workspace.assign(made.id, np.array([True, True, False, False]), "NK", 1)
+        until_saved(workspace)
+        workspace.rename(made.id, "ours", 2)
+        until_saved(workspace)
+        newest, oldest = workspace.backups()
+
+        assert newest.time > oldest.time
+        assert [(column.name, column.n_labels) for column in oldest.columns] == [("mine", 3)]
+        assert [(column.name, column.n_labels) for column in newest.columns] == [("mine", 3)]
+        assert workspace.preview_backup(oldest.name) == [("ours", 2)]
+        assert workspace.restore_backup(oldest.name) == ["ours"]
+        restored = workspace.annotation(made.id)
+        assert (restored.live.name, texts(restored), restored.version) == ("ours", texts(made), 4)
+        assert workspace.restore_backup(oldest.name) == []
+        workspace.undo()
+        assert texts(workspace.annotation(made.id)) == ["NK", "NK", "Unassigned", "B"]
+
+    def test_bring_back_what_was_deleted_as_a_new_annotation(self, open_workspace: Opener) -> None:
+        workspace = open_workspace()
+        made = workspace.create_from_existing("mine", [FATE], RECIPE)
+        until_saved(workspace)
+        workspace.delete(made.id)
+        until_saved(workspace)
+        (backup,) = workspace.backups()
+        assert workspace.restore_backup(backup.name) == ["mine"]
+        (again,) = workspace.annotations()
+        assert again.id != made.id
+        assert texts(again) == texts(made)
+
+    @pytest.mark.parametrize("name", ["", "../mine.h5ad", "mine.csv"])
+    def test_of_another_name_are_refused(self, open_workspace: Opener, name: str) -> None:
+        with pytest.raises(StorageError, match="rotated out"):
+            open_workspace().restore_backup(name)
+
+
+class TestAssign:
+    def test_sets_cells_and_adds_the_label(self, open_workspace: Opener) -> None:
+        workspace = open_workspace()
+        made = workspace.create_from_existing("mine", [FATE], RECIPE)
+        after = workspace.assign(made.id, np.array([True, False, True, False]), " NK ", 1)
+        assert texts(after) == ["NK", "T", "NK", "B"]
+        assert workspace.history(made.id)[0].description == '2 cells set to "NK"'
+        again = workspace.assign(made.id, np.array([False, True, False, False]), "NK", 2)
+        assert [label.text for label in again.live.labels] == ["Unassigned", "B", "T", "NK"]
+
+    def test_of_no_cell_is_no_event(self, open_workspace: Opener) -> None:
+        workspace = open_workspace()
+        made = workspace.create_from_existing("mine", [FATE], RECIPE)
+        assert workspace.assign(made.id, np.zeros(4, bool), "NK", 1).version == 1
 
 
 class TestOneFile:

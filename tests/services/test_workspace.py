@@ -441,7 +441,7 @@ class TestRevert:
         workspace.delete(made.id)
         workspace.restore(made.id)
 
-        assert workspace.cells_to_revert(made.id, 1) == 0
+        assert workspace.compare(made.id, 1).n_cells == 0
         back = workspace.revert(made.id, 1)
         assert back.live == made.live
         assert back.version == 6
@@ -455,7 +455,7 @@ class TestRevert:
         made = workspace.create_from_existing("mine", [FATE], RECIPE)
         workspace.delete(made.id)
         workspace.restore(made.id)
-        for look in (workspace.revert, workspace.cells_to_revert):
+        for look in (workspace.revert, workspace.compare):
             with pytest.raises(UnknownColumn) as refused:
                 look(made.id, version)
             assert str(refused.value) == f"This annotation has no version {version}."

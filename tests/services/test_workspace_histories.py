@@ -272,7 +272,7 @@ class Histories(RuleBasedStateMachine):
             with pytest.raises(UnknownColumn):
                 self.workspace.revert(annotation_id, wanted)
             return
-        assert self.workspace.cells_to_revert(annotation_id, wanted) == changed_cells(state, earlier)
+        assert self.workspace.compare(annotation_id, wanted).n_cells == changed_cells(state, earlier)
         self.workspace.revert(annotation_id, wanted)
         self.record(annotation_id, "revert", replace(earlier, name=self.free(earlier.name, annotation_id)))
 

@@ -5,11 +5,15 @@ from typing import Any
 import dash_bootstrap_components as dbc
 from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
 
+from iscan_dash.core.annotations.compare import Comparison
 from iscan_dash.core.words import counted
 from iscan_dash.services.workspace import Workspace
 from iscan_dash.web.components import toast
-from iscan_dash.web.ids import Existing, Shell, revert_button
+from iscan_dash.web.ids import Existing, Shell, version_button
 from iscan_dash.web.services import Services
+
+MOST_MOVED = 50
+"""Differences that a comparison lists."""
 
 SHOWN = 50
 """Entries of a history that its popover lists."""
@@ -24,7 +28,7 @@ def stores() -> list[Any]:
         dcc.Store(id=Existing.REVERT_TARGET),
         dbc.Modal(
             [
-                dbc.ModalHeader(dbc.ModalTitle("Revert")),
+                dbc.ModalHeader(dbc.ModalTitle(id=Existing.REVERT_TITLE)),
                 dbc.ModalBody(id=Existing.REVERT_TEXT),
                 dbc.ModalFooter(
                     [
@@ -35,6 +39,7 @@ def stores() -> list[Any]:
             ],
             id=Existing.REVERT_DIALOG,
             centered=True,
+            scrollable=True,
         ),
     ]
 
@@ -68,19 +73,29 @@ def popover_body(annotation_id: str, history: list[dict[str, Any]]) -> Any:
     """Return the list of an annotation's versions, each but the newest with its Revert."""
     rows = []
     for place, entry in enumerate(history):
-        button = dbc.Button(
-            "Revert",
-            id=revert_button(annotation_id, entry["version"]),
-            size="sm",
-            color="link",
-            title=f"Make the annotation what it was at version {entry['version']}",
-        )
+        version = entry["version"]
+        buttons = [
+            dbc.Button(
+                "Revert",
+                id=version_button("revert", annotation_id, version),
+                size="sm",
+                color="link",
+                title=f"Make the annotation what it was at version {version}",
+            ),
+            dbc.Button(
+                "Compare",
+                id=version_button("compare", annotation_id, version),
+                size="sm",
+                color="link",
+                title=f"Compare version {version} with now",
+            ),
+        ]
         rows.append(
             html.Tr(
                 [
                     html.Td(local_time(entry["time"])),
                     html.Td(html.Bdi(entry["description"])),
-                    html.Td(button if place else html.Span("now", className="muted")),
+                    html.Td(buttons if place else html.Span("now", className="muted"), className="versions"),
                 ]
             )
         )
@@ -92,16 +107,44 @@ def popover_body(annotation_id: str, history: list[dict[str, Any]]) -> Any:
     ]
 
 
-def ask(services: Services, annotation_id: str, version: int) -> str:
-    """Return the question to put before a revert."""
-    state = services.workspace.annotation(annotation_id)
-    n_cells = services.workspace.cells_to_revert(annotation_id, version)
-    if not n_cells:
-        return (
-            f'No cell of "{state.live.name}" changes its label; name, labels or description go back. Undo is possible.'
+def comparison_view(found: Comparison, question: str = "") -> list[Any]:
+    """Return what differs between a version and now, after the question whether to go back."""
+    rows = [
+        html.Tr(
+            [
+                html.Td(html.Bdi(moved.before)),
+                html.Td(html.Bdi(moved.after)),
+                html.Td(f"{moved.n_cells:,}", className="number"),
+            ]
         )
-    cells = counted(n_cells, "cell")
-    return f'{cells} of "{state.live.name}" will change. The revert itself can be undone.'
+        for moved in found.moved[:MOST_MOVED]
+    ]
+    more = len(found.moved) - MOST_MOVED
+    if more > 0:
+        rows.append(html.Tr(html.Td(f"and {more:,} more pairs of labels", colSpan=3, className="muted")))
+    head = html.Thead(html.Tr([html.Th("Then"), html.Th("Now"), html.Th("Cells", className="number")]))
+    said = question or (
+        f"{counted(found.n_cells, 'cell')} changed since." if found.n_cells else "No cell changed since."
+    )
+    return [
+        html.P(said),
+        html.Ul([html.Li(change) for change in found.changes[:MOST_MOVED]]) if found.changes else None,
+        html.Table([head, html.Tbody(rows)], className="plain-table") if rows else None,
+    ]
+
+
+def ask(services: Services, annotation_id: str, version: int) -> tuple[str, list[Any]]:
+    """Return the title and the text of the question to put before a revert."""
+    state = services.workspace.annotation(annotation_id)
+    found = services.workspace.compare(annotation_id, version)
+    cells = counted(found.n_cells, "cell") if found.n_cells else "No cell"
+    question = f'{cells} of "{state.live.name}" will change. The revert itself can be undone.'
+    return f"Revert to version {version}", comparison_view(found, question)
+
+
+def show_difference(services: Services, annotation_id: str, version: int) -> tuple[str, list[Any]]:
+    """Return the title and the text of a comparison of a version with now."""
+    return f"Version {version} and now", comparison_view(services.workspace.compare(annotation_id, version))
 
 
 def revert(services: Services, annotation_id: str, version: int) -> tuple[int, dict[str, Any]]:
@@ -120,20 +163,37 @@ def register(app: Dash, services: Services) -> None:
 
     @app.callback(
         Output(Existing.REVERT_DIALOG, "is_open"),
+        Output(Existing.REVERT_TITLE, "children"),
         Output(Existing.REVERT_TEXT, "children"),
         Output(Existing.REVERT_TARGET, "data"),
+        Output(Existing.REVERT_CONFIRM, "style"),
         Input({"type": "existing-revert", "annotation": ALL, "version": ALL}, "n_clicks"),
+        Input({"type": "existing-compare", "annotation": ALL, "version": ALL}, "n_clicks"),
+        Input(Shell.TOAST_ACTION, "data"),
         Input(Existing.REVERT_CANCEL, "n_clicks"),
         Input(Existing.REVERT_CONFIRM, "n_clicks"),
         prevent_initial_call=True,
     )
-    def ask_first(_clicks: list[int | None], _cancel: int | None, _confirm: int | None) -> tuple[Any, Any, Any]:
+    def ask_first(
+        _reverts: list[int | None],
+        _compares: list[int | None],
+        asked: dict[str, Any] | None,
+        _cancel: int | None,
+        _confirm: int | None,
+    ) -> tuple[Any, ...]:
+        stay = (no_update,) * 5
         target = ctx.triggered_id
-        if not isinstance(target, dict):
-            return False, no_update, no_update
-        if not ctx.triggered[0]["value"]:
-            return no_update, no_update, no_update
-        return True, ask(services, target["annotation"], target["version"]), dict(target)
+        if target == Shell.TOAST_ACTION:
+            if not asked or asked.get("verb") != "compare":
+                return stay
+            target = {"type": "existing-compare", "annotation": asked["annotation"], "version": asked["version"]}
+        elif not isinstance(target, dict):
+            return False, *(no_update,) * 4
+        elif not ctx.triggered[0]["value"]:
+            return stay
+        reverts = target["type"] == "existing-revert"
+        title, text = (ask if reverts else show_difference)(services, str(target["annotation"]), int(target["version"]))
+        return True, title, text, dict(target), {} if reverts else {"display": "none"}
 
     @app.callback(
         *toast.outputs(),

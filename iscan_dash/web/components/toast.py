@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from dash import ClientsideFunction, Dash, Input, Output, dcc, no_update
 
-from iscan_dash.errors import IscanError
+from iscan_dash.errors import EditConflict, IscanError
 from iscan_dash.web.ids import Shell
 
 
@@ -60,6 +60,12 @@ def attempt(edit: Callable[[], tuple[int, Any]]) -> tuple[Any, Any]:
     """
     try:
         return edit()
+    except EditConflict as conflict:
+        ways_out = []
+        if conflict.annotation_id is not None:
+            review = action("Review", "compare", annotation=conflict.annotation_id, version=conflict.version)
+            ways_out = [action("Reload", "reload"), review]
+        return no_update, message("danger", str(conflict), *ways_out)
     except IscanError as error:
         return no_update, message("danger", str(error))
 

@@ -7,11 +7,12 @@ import dash_bootstrap_components as dbc
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update, set_props
 
 from iscan_dash.core.annotations import Annotation, Header
+from iscan_dash.core.words import counted
 from iscan_dash.services.workspace import Workspace
 from iscan_dash.web.components import toast
 from iscan_dash.web.components.history import entries, local_time, popover_body
 from iscan_dash.web.components.topbar import icon_button
-from iscan_dash.web.ids import Existing, label_control, row_action
+from iscan_dash.web.ids import Existing, backup_button, label_control, row_action
 from iscan_dash.web.services import Services
 
 ORIGINS = {"existing": "existing data", "empty": "empty", "duplicate": "copy"}
@@ -34,8 +35,38 @@ def layout(open_annotation: str | None) -> html.Div:
             # Apart from the list: Dash draws anew whatever it is given, and here somebody may be typing.
             html.Div(id=Existing.DETAILS),
             html.Div(id=Existing.DELETED),
+            html.Div(
+                [
+                    dbc.Button("Earlier drafts", id=Existing.SHOW_BACKUPS, color="link", size="sm", className="p-0"),
+                    html.Div(id=Existing.BACKUP_LIST),
+                ],
+                id=Existing.BACKUPS,
+            ),
         ],
     )
+
+
+def backup_list(workspace: Workspace) -> Any:
+    """Return the backups of the draft with what is in them, each with its Restore."""
+    found = workspace.backups()
+    if not found:
+        return html.P("There are none yet: each draft that is replaced is kept, the newest ten.", className="muted")
+    rows = []
+    for backup in found:
+        counts = ", ".join(f"{column.name} ({counted(column.n_labels, 'label')})" for column in backup.columns)
+        button = dbc.Button("Restore", id=backup_button(backup.name), size="sm", color="link", disabled=not counts)
+        rows.append(html.Tr([html.Td(local_time(backup.time)), html.Td(counts or "cannot be read"), html.Td(button)]))
+    head = html.Thead(html.Tr([html.Th("Replaced"), html.Th("Annotations"), html.Th("Action")]))
+    return html.Table([head, html.Tbody(rows)], className="plain-table")
+
+
+def restore_backup(services: Services, name: str) -> tuple[Any, Any]:
+    """Bring annotations back from a backup."""
+    names = services.workspace.restore_backup(name)
+    if not names:
+        return no_update, toast.message("success", "Nothing differs from this backup.")
+    said = ", ".join(f'"{name}"' for name in names)
+    return services.workspace.revision, toast.message("success", f"{said}: as in the backup. Undo takes it back.")
 
 
 def listed(workspace: Workspace) -> list[Annotation]:
@@ -403,6 +434,20 @@ def register(app: Dash, services: Services) -> None:
             return no_update, no_update
         version = versions[target["annotation"]]
         return toast.attempt(lambda: recolour(services, target, ctx.triggered[0]["value"], version))
+
+    @app.callback(
+        Output(Existing.BACKUP_LIST, "children"), Input(Existing.SHOW_BACKUPS, "n_clicks"), prevent_initial_call=True
+    )
+    def show_backups(clicks: int | None) -> Any:
+        return backup_list(services.workspace) if (clicks or 0) % 2 else None
+
+    @app.callback(
+        *toast.outputs(), Input({"type": "existing-backup", "name": ALL}, "n_clicks"), prevent_initial_call=True
+    )
+    def restored(_: list[int | None]) -> tuple[Any, Any]:
+        if not ctx.triggered_id or not ctx.triggered[0]["value"]:
+            return no_update, no_update
+        return toast.attempt(lambda: restore_backup(services, ctx.triggered_id["name"].replace("|", ".")))
 
     app.clientside_callback(
         ClientsideFunction("iscan", "colourPlot"),
