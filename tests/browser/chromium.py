@@ -14,7 +14,7 @@ from selenium.common.exceptions import (
     StaleElementReferenceException,
     TimeoutException,
 )
-from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
@@ -250,6 +250,13 @@ class Browser:
     def press(self, *keys: str) -> None:
         """Press keys, wherever the focus is."""
         self.driver.switch_to.active_element.send_keys(*keys)
+
+    def type_slowly(self, *keys: str, pause: float = 0.1) -> None:
+        """Press keys one after the other as a person does, wherever the focus is."""
+        typing = ActionChains(self.driver)
+        for key in keys:
+            typing.send_keys(key).pause(pause)
+        typing.perform()
 
     def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
         """Move, press or release the mouse at a place of the window."""

@@ -53,6 +53,14 @@ def server(small_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     running.close()
 
 
+@pytest.fixture(scope="module")
+def open_server(small_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of the small study on which each browser is a user of its own; each test begins as a new one."""
+    running = Server("serve", small_file, folder=tmp_path_factory.mktemp("open")).start()
+    yield running
+    running.close()
+
+
 @pytest.fixture(scope="session")
 def port() -> int:
     """A port for servers that come one after the other: Chromium keeps what it compiled for an address."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -187,6 +188,26 @@ class Shell(Part):
         """Return what the theme button says, and the theme that the page has."""
         shown = self.browser.js("return document.documentElement.dataset.bsTheme")
         return self.browser.attribute("#shell-theme", "title") or "", str(shown)
+
+    def user(self) -> str:
+        """Return who works here, as the top bar says."""
+        return self.browser.text("#shell-user")
+
+    def rename_user(self, name: str) -> None:
+        """Open what the user's name opens, and type another one."""
+        browser = self.browser
+        if not browser.is_shown("#user-name"):
+            browser.click("#user-open")
+        browser.type("#user-name", name)
+        browser.press(Keys.ENTER)
+
+    def user_error(self) -> str:
+        """Return what is wrong with the user's name."""
+        return self.browser.text("#user-error")
+
+    def draft_path(self) -> Path:
+        """Return where the draft is, as the save text's tooltip says."""
+        return Path((self.browser.attribute("#shell-save-text", "title") or "").removeprefix("Draft: "))
 
     def next_theme(self) -> None:
         """Click the theme button."""
@@ -583,7 +604,7 @@ class NamingDialog(Part):
 
     def path(self) -> str:
         """Return the path that it says the draft will have."""
-        return self.browser.text("#naming-dialog .path, .modal .path")
+        return self.browser.text(".modal .path")
 
     def error(self) -> str:
         """Return what is wrong with the name."""
@@ -775,8 +796,11 @@ class ExistingAnnotations(Part):
         found: str = self.browser.wait(lambda: self.browser.js(find, name), f"{name} in the list")
         return found
 
+    def _row(self, name: str) -> str:
+        return f"#existing-table tr[data-annotation='{self.key(name)}']"
+
     def _button(self, name: str, action: str) -> str:
-        return f"#existing-table tr[data-annotation='{self.key(name)}'] [id*='existing-{action}']"
+        return f"{self._row(name)} [id*='existing-{action}']"
 
     def _field(self, name: str, field: str) -> str:
         return f"input[id*='{self.key(name)}'][id*='\"existing-{field}\"']"
@@ -804,6 +828,35 @@ class ExistingAnnotations(Part):
     def description(self, name: str) -> str:
         """Return the description in the opened row."""
         return self._value(self._field(name, "description"))
+
+    def fields(self, name: str) -> tuple[str, str, str]:
+        """Return what the fields of an opened annotation hold: name, default label, description."""
+        held = [self._value(self._field(name, field)) for field in ("name", "default", "description")]
+        return held[0], held[1], held[2]
+
+    def is_read_only(self, name: str) -> bool:
+        """Tell whether nothing of an annotation can be changed, labels' colours included."""
+        self.expand(name)
+        changeable = "return document.querySelectorAll('#existing-details input:not(:disabled)').length"
+        return bool(self.browser.js(changeable) == 0)
+
+    def lock(self, name: str) -> str:
+        """Return what the lock of an annotation says, ``""`` when it has none."""
+        return self.browser.attribute(f"{self._row(name)} .lock", "aria-label") or ""
+
+    def buttons(self, name: str) -> list[str]:
+        """Return what the buttons of a row do."""
+        titles: list[str] = self.browser.js(
+            "return [...document.querySelectorAll(`${arguments[0]} .actions button`)].map((e) => e.title)",
+            self._row(name),
+        )
+        return titles
+
+    def focus(self, name: str, field: str) -> None:
+        """Click into a field of an opened annotation, and mark what it holds."""
+        self.expand(name)
+        self.browser.click(self._field(name, field))
+        self.browser.press(Keys.CONTROL + "a" + Keys.NULL)
 
     def set_default(self, name: str, text: str) -> None:
         """Change the default label of an annotation."""
@@ -915,6 +968,192 @@ class ExistingAnnotations(Part):
         """Click Revert in the question."""
         self.browser.click("#existing-revert-confirm")
         self.browser.wait(lambda: not self.browser.is_shown("#existing-revert-text"), "the question to close")
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """A column in the report of an uploaded table."""
+
+    is_on: bool
+    name: str
+    n_labels: int
+    n_without: int
+    new_name: str
+    notes: list[str]
+
+
+class ImportPanel(Part):
+    """Import CSV, a card of New Annotation."""
+
+    def open(self) -> "ImportPanel":
+        """Go to it."""
+        Shell(self.browser).go_to("New Annotation")
+        NewAnnotation(self.browser).kind("Import CSV")
+        self.browser.wait(lambda: self.browser.find("#import-file"), "the drop zone")
+        return self
+
+    def upload(self, path: Path) -> "ImportPanel":
+        """Choose a file, and wait for its report or its refusal."""
+        before = self._answers()
+        self.browser.find("#import-file").send_keys(str(path))
+        self.browser.wait(lambda: self._answers() != before, f"the report of {path.name}")
+        return self
+
+    def _answers(self) -> Any:
+        # The address of a table, or the moment of a refusal, is another one each time.
+        loaded = "return window.dash_component_api.getLayout('import-loaded').props.data ?? null"
+        shown = self.browser.js(
+            "return [document.getElementById('import-report'), document.getElementById('import-error')].map((e) => e.innerHTML)"
+        )
+        return (self.browser.js(loaded), shown) if any(shown) else None
+
+    def error(self) -> str:
+        """Return why a file or a choice is refused."""
+        return self.browser.text("#import-error")
+
+    def facts(self) -> list[str]:
+        """Return what became of the rows, a sentence each."""
+        return self.browser.texts("#import-report .fact")
+
+    def columns(self) -> list[TableColumn]:
+        """Return the columns of the table."""
+        rows = self.browser.js(
+            """
+            return [...document.querySelectorAll('.import-columns tbody tr')].map((row) => [
+              row.querySelector('input[type=checkbox]').checked, row.querySelector('bdi').textContent,
+              row.cells[2].textContent, row.cells[3].textContent, row.querySelector('input[type=text]').value,
+              [...row.cells[6].children].map((e) => e.textContent)])"""
+        )
+        return [
+            TableColumn(on, name, int(levels), int(without), new, notes)
+            for on, name, levels, without, new, notes in rows
+        ]
+
+    def _control(self, control: str, column: str) -> str:
+        return f".import-columns [id*='\"import-{control}\"'][id*='\"column\":{json.dumps(column)}']"
+
+    def tick(self, column: str) -> None:
+        """Click the box of a column."""
+        self.browser.click(self._control("on", column))
+
+    def call(self, column: str, name: str) -> None:
+        """Give a column another name."""
+        self.browser.type(self._control("name", column), name)
+        self.browser.press(Keys.TAB)
+
+    def actions(self, column: str) -> list[str]:
+        """Return what can be done with a column, nothing when that is not asked."""
+        css = self._control("action", column)
+        return self.browser.texts(f"{css} option") if self.browser.is_shown(css) else []
+
+    def act(self, column: str, action: str) -> None:
+        """Choose what is done with a column."""
+        css = self._control("action", column)
+        place = self.browser.texts(f"{css} option").index(action)
+        self.browser.click(f"{css} option:nth-child({place + 1})")
+
+    def match_by(self, column: str) -> None:
+        """Choose the column with the cell ids."""
+        self._pick("import-id-column", column)
+
+    def default(self, text: str) -> None:
+        """Type the default value."""
+        self.browser.type("#import-default", text)
+
+    def run(self) -> None:
+        """Click Import."""
+        with NamingDialog(self.browser).taken_as_offered():
+            self.browser.click("#import-run:not([disabled])")
+
+    def refusal(self) -> str:
+        """Return why nothing was imported."""
+        return self.browser.text("#import-summary")
+
+
+class ExportPage(Part):
+    """The Export page."""
+
+    def open(self) -> "ExportPage":
+        """Go to it."""
+        Shell(self.browser).go_to("Export")
+        self.browser.wait(self.href, "the page Export")
+        return self
+
+    def offered(self) -> list[str]:
+        """Return the annotations that can be exported."""
+        return [plain(text) for text in self.browser.texts("#export-choice label")]
+
+    def chosen(self) -> list[str]:
+        """Return those that are ticked."""
+        ticked = self.browser.js(
+            """
+            return [...document.querySelectorAll('#export-choice input:checked')].map(
+              (e) => e.closest('.form-check').querySelector('label').innerText)"""
+        )
+        return [plain(text) for text in ticked]
+
+    def tick(self, name: str) -> None:
+        """Click an annotation."""
+        place = next(place for place, text in enumerate(self.offered()) if text.startswith(f"{name} "))
+        self.browser.click(f"#export-choice .form-check:nth-child({place + 1}) input")
+
+    def href(self) -> str:
+        """Return the address of the table."""
+        return self.browser.attribute("#export-csv", "href") or ""
+
+    def file_name(self) -> str:
+        """Return the name that the table is saved under."""
+        return self.browser.attribute("#export-csv", "download") or ""
+
+    def download(self) -> str:
+        """Fetch the table as a click on the link does, and return its text."""
+        self.browser.driver.set_script_timeout(20)
+        found = self.browser.driver.execute_async_script(
+            """
+            const [address, done] = arguments;
+            fetch(address).then((answer) => answer.text()).then(done, (error) => done(null))""",
+            self.href(),
+        )
+        assert found is not None, "the table cannot be fetched"
+        return str(found)
+
+    def for_cellxgene(self) -> None:
+        """Click the switch cellxgene-compatible."""
+        self.browser.click("#export-for-cellxgene")
+
+    def warnings(self) -> str:
+        """Return what is said of the table."""
+        return self.browser.text("#export-warnings")
+
+    def name(self, text: str) -> "ExportPage":
+        """Type the name of the merged file."""
+        self.browser.type("#export-name", text)
+        return self
+
+    def targets(self) -> str:
+        """Return where the merged files go."""
+        return self.browser.text("#export-targets")
+
+    def write(self) -> None:
+        """Click Write merged file."""
+        self.browser.click("#export-merge:not([disabled])")
+
+    def cancel(self) -> None:
+        """Click Cancel as soon as it can be clicked."""
+        self.browser.click("#export-cancel:not([disabled])")
+
+    def error(self) -> str:
+        """Return why no file is written."""
+        return self.browser.text("#export-error")
+
+    def state(self) -> str:
+        """Return how the merge stands."""
+        return self.browser.text("#export-state")
+
+    def statement(self) -> str:
+        """Wait until a file is written, and return what is said of it."""
+        self.browser.wait(lambda: self.browser.is_shown(".merge-report a"), "the merged file", 60)
+        return self.browser.text(".merge-report p")
 
 
 class DataPage(Part):

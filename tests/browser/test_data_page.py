@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from selenium.webdriver.common.keys import Keys
 
 from tests.browser.chromium import Browser
 from tests.browser.conftest import Serve
@@ -33,7 +34,7 @@ def page(browser: Browser, troubled: Server) -> DataPage:
 def test_the_health_check_finds_what_is_wrong(page: DataPage, tmp_path: Path) -> None:
     assert Shell(page.browser).title() == "Troubled"
     assert page.findings() == {
-        "D01": "1 cell IDs occur more than once. Cells are told apart by sample and row; CSV exports include the "
+        "D01": "1 cell ID occurs more than once. Cells are told apart by sample and row; CSV exports include the "
         "sample.",
         "D02": "2 cells share both sample and ID. Row numbers are used to tell them apart; files can only be "
         "re-imported for this exact dataset.",
@@ -41,7 +42,7 @@ def test_the_health_check_finds_what_is_wrong(page: DataPage, tmp_path: Path) ->
         "D05": 'stage has 12 values (limit 5). Colours group the rare ones as "other"; data, filters and copies keep '
         "all values.",
         "D06": "All matrices look scaled. Prediction and averages need counts or log values.",
-        "D09": "1 gene names repeat; the first one keeps the name; the others are ignored.",
+        "D09": "1 gene name repeats; the first one keeps the name; the others are ignored.",
     }
     seen = {name: tuple(row.values())[1:] for name, row in page.columns().items()}
     assert seen == {
@@ -100,6 +101,38 @@ def test_choices_about_columns_are_kept(page: DataPage, troubled: Server) -> Non
     ]
 
 
+def test_the_columns_fit_and_their_choices_open_at_once(page: DataPage) -> None:
+    browser = page.browser
+    browser.resize(1400, 900)
+    cells = "[...document.querySelectorAll('#data-columns .ag-cell')]"
+    browser.wait(
+        lambda: browser.js(f"return {cells}.every((e) => e.scrollWidth <= e.clientWidth)"),
+        "every cell to be read whole",
+    )
+    grid, last = (
+        browser.js("return document.querySelector(arguments[0]).getBoundingClientRect().toJSON()", css)
+        for css in ("#data-columns", "#data-columns .ag-row[row-index='3']")
+    )
+    # Nothing to the right that one has to scroll to, and nothing below the last row.
+    assert not browser.is_shown("#data-columns .ag-body-horizontal-scroll-viewport")
+    assert grid["bottom"] - last["bottom"] < 8
+    assert not browser.js(
+        "return [...document.querySelectorAll('.data-page select')].some((e) => e.scrollWidth > e.clientWidth)"
+    )
+    items = ".ag-select-list .ag-list-item"
+    browser.click(page.grid.cell("plate", "treat_as"))
+    browser.until(lambda: browser.texts(items), ["category", "number", "ignore"])
+    browser.press(Keys.ESCAPE)
+    browser.until(lambda: browser.texts(items), [])
+    # The same from the keyboard, and keys of the plot do not begin an edit.
+    browser.press("z")
+    assert browser.texts(items) == []
+    browser.press(Keys.ENTER)
+    browser.until(lambda: browser.texts(items), ["category", "number", "ignore"])
+    browser.press(Keys.ARROW_UP, Keys.ENTER)
+    Shell(browser).wait_for_toast("plate is treated as category, role metadata.")
+
+
 @pytest.mark.skipif(not real_data("pbmc3k", "hao_pbmc_1336"), reason="pbmc3k and hao_pbmc_1336 are not here")
 def test_two_real_files_are_one_study_of_two_samples(browser: Browser, serve: Serve) -> None:
     files = real_data("pbmc3k", "hao_pbmc_1336")
@@ -111,14 +144,20 @@ def test_two_real_files_are_one_study_of_two_samples(browser: Browser, serve: Se
     assert shell.cells() == "3,974 cells"
     assert page.samples() == "pbmc3k: 2,638, hao_pbmc_1336: 1,336"
     assert plot.note() == "The files' coordinates are drawn together; distances between files may mean nothing."
-    assert page.columns()["seurat_clusters"]["content"] == "9 levels (in 1 of 2 files)"
+    assert list(page.findings()) == ["D10", "D11", "D12"]
+    assert page.findings()["D10"].startswith("3,915 of 16,088 genes are in all 2 files;")
+    assert page.columns()["seurat_clusters"]["content"] == "9 levels, 1 of 2 files"
     assert page.columns()["seurat_clusters"]["missing"] == "1,336"
+    # No obs column tells the files apart, so the study does.
+    plot.colour_by("Sample")
+    assert plot.legend() == {"pbmc3k": 2638, "hao_pbmc_1336": 1336}
     browser.until(page.hashes, digests)
     plot.colour_by("label_main")
     assert sum(plot.legend().values()) == 3974
     # A label of both files at once, with the cells that have none.
     form, existing = NewAnnotation(browser), ExistingAnnotations(browser)
     shell.go_to("New Annotation")
+    assert "Sample (2 levels)" in form.sources("metadata")
     form.copy_from("cluster", "seurat_clusters", "leiden").missing("Leave the part out").name("any cluster")
     browser.until(lambda: form.grid.header()[-1], "any cluster")
     form.wait_for_summary("10 labels, 3,974 cells, 0 by default")

@@ -6,13 +6,17 @@ from pathlib import Path
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.spatial import cKDTree
 
+from iscan_dash.core import palette
 from iscan_dash.settings import DEMO_STUDY
 from tests.browser.chromium import Browser
+from tests.browser.conftest import Serve
 from tests.browser.pages import PlotPanel, Shell, hex_colour, picture_size
 from tests.browser.server import Server
+from tests.studies import some_counts, write_study
 
 pytestmark = pytest.mark.browser
 
@@ -45,10 +49,10 @@ def test_a_gene_is_found_and_painted(plot: PlotPanel, truth: ad.AnnData) -> None
     plot.search_gene("CD3D", typed="cd3")
     values = expression(truth, "CD3D")
     bar = plot.colour_bar()
-    assert (bar.title, bar.unit) == ("CD3D", "counts")
-    # From zero to the 99th percentile of the cells that have it at all.
+    assert (bar.title, bar.unit) == ("CD3D", "log1p counts")
+    # From zero to the 99th percentile of the cells that have it at all; a few have more.
     ends = [bar.ticks[0], bar.ticks[-1]]
-    assert ends == ["0", three_digits(np.percentile(values[values > 0], 99))]
+    assert ends == ["0", "\u2265 " + three_digits(np.percentile(np.log1p(values[values > 0]), 99))]
     assert bar.greys == ["0"]
     assert plot.legend() == {}
     assert (plot.pixels() != clusters).any(axis=2).mean() > 0.02
@@ -77,7 +81,7 @@ def test_the_legend_has_the_labels_and_counts_of_the_file(plot: PlotPanel, truth
     plot.colour_by("percent_mt")
     low, high = np.percentile(truth.obs["percent_mt"].to_numpy(), [1, 99])
     bar = plot.colour_bar()
-    assert [bar.ticks[0], bar.ticks[-1]] == [three_digits(low), three_digits(high)]
+    assert [bar.ticks[0], bar.ticks[-1]] == [f"\u2264 {three_digits(low)}", f"\u2265 {three_digits(high)}"]
     assert (bar.unit, bar.greys) == ("", [])
 
 
@@ -167,11 +171,47 @@ def test_a_rectangle_is_zoomed_into(plot: PlotPanel) -> None:
     whole, box = plot.view(), plot.box()
     plot.zoom_into(150, 90)
     near = plot.view()
-    assert near[1] - near[0] == pytest.approx(150 / box["width"] * (whole[1] - whole[0]), rel=0.05)
-    assert near[3] - near[2] == pytest.approx(90 / box["height"] * (whole[3] - whole[2]), rel=0.05)
-    # The corner where the drag began is the corner of the view.
-    assert near[0] == pytest.approx((whole[0] + whole[1]) / 2, abs=0.01 * (whole[1] - whole[0]))
-    assert near[3] == pytest.approx((whole[2] + whole[3]) / 2, abs=0.01 * (whole[3] - whole[2]))
+    unit = (whole[1] - whole[0]) / box["width"]
+    middle = (whole[0] + whole[1]) / 2, (whole[2] + whole[3]) / 2
+    # The side that is longer for its part of the plot fills it, the other has room on both sides.
+    times = max(150 / box["width"], 90 / box["height"])
+    assert near[1] - near[0] == pytest.approx(times * (whole[1] - whole[0]), rel=0.05)
+    assert near[3] - near[2] == pytest.approx(times * (whole[3] - whole[2]), rel=0.05)
+    # The drag began in the middle and went right and down.
+    assert (near[0] + near[1]) / 2 == pytest.approx(middle[0] + 75 * unit, abs=3 * unit)
+    assert (near[2] + near[3]) / 2 == pytest.approx(middle[1] - 45 * unit, abs=3 * unit)
+
+
+def stretch(plot: PlotPanel) -> float:
+    """Return how many times longer a unit is upwards than to the right."""
+    left, right, bottom, top = plot.view()
+    box = plot.box()
+    return (box["height"] / (top - bottom)) / (box["width"] / (right - left))
+
+
+def test_an_embedding_is_never_stretched(plot: PlotPanel, browser: Browser, truth: ad.AnnData) -> None:
+    umap = truth.obsm["X_umap"]
+    whole = plot.view()
+    for size in ((1000, 700), (1700, 600), (1400, 1000)):
+        before = plot.box()
+        browser.resize(*size)
+        browser.wait(lambda before=before: plot.box() != before, "another size of the plot")
+        browser.wait(lambda: stretch(plot) == pytest.approx(1, abs=1e-4), "units of one length")
+        plot.wait_until_still()
+        # Every cell is in view, and the cells fill one side of it.
+        left, right, bottom, top = plot.view()
+        assert left < umap[:, 0].min() < umap[:, 0].max() < right
+        assert bottom < umap[:, 1].min() < umap[:, 1].max() < top
+        filled = max(np.ptp(umap[:, 0]) / (right - left), np.ptp(umap[:, 1]) / (top - bottom))
+        assert filled == pytest.approx(1 / 1.06, rel=0.01)
+    assert plot.view() == pytest.approx(whole)
+    plot.wheel(3)
+    plot.pan(40, -60)
+    assert stretch(plot) == pytest.approx(1, abs=1e-4)
+    plot.zoom_into(200, 40)
+    assert stretch(plot) == pytest.approx(1, abs=1e-4)
+    plot.show_all()
+    assert plot.view() == pytest.approx(whole)
 
 
 def test_a_link_restores_embedding_colour_and_view(plot: PlotPanel, browser: Browser, demo: Server) -> None:
@@ -199,6 +239,16 @@ def test_a_link_restores_embedding_colour_and_view(plot: PlotPanel, browser: Bro
     plot.wait_for_title("NKG7")
     assert plot.gene() == "NKG7"
     assert plot.wait_for_link()["view"].startswith("X_pca~gene:NKG7~")
+
+
+def test_a_link_to_a_gene_that_is_not_there_says_so(browser: Browser, demo: Server) -> None:
+    shell = Shell(browser).open(demo, view="X_umap~gene:NOPE")
+    shell.wait_for_toast(
+        'The link names a gene that this study does not have, "NOPE"; the usual plot is shown instead.'
+    )
+    plot = PlotPanel(browser)
+    plot.wait_for_title("leiden_0.25")
+    browser.until(plot.gene, "Search ( / )")
 
 
 def test_a_link_to_what_is_not_there_opens_the_usual_plot(browser: Browser, demo: Server) -> None:
@@ -250,3 +300,84 @@ def test_the_picture_is_saved_as_png_and_svg(
     ink = (plot.pixels() != plot.pixels()[0, 0]).any(axis=2).mean()
     shown = (pixels[68 : 68 + int(2 * box["height"]), 24 : 24 + int(2 * box["width"])] != 255).any(axis=2).mean()
     assert shown == pytest.approx(ink, rel=0.15)
+
+
+@pytest.fixture
+def crowded(browser: Browser, serve: Serve, tmp_path: Path) -> PlotPanel:
+    """The plot of sixty groups with long names that begin and end alike, much nearer to each other than names are long."""
+    n_groups, n_cells = 60, 1830
+    group = np.repeat(np.arange(n_groups), np.arange(1, n_groups + 1))
+    labels = [
+        f"small intestine | a very long kind of epithelial cell {number:02} | cluster 10" for number in range(n_groups)
+    ]
+    umap = np.stack([group % 10, group // 10], axis=1) + np.random.default_rng(0).normal(0, 0.1, (n_cells, 2))
+    kind = pd.Categorical.from_codes(group, labels)
+    file = write_study(tmp_path / "crowded.h5ad", {"kind": kind}, genes=["CD3D", "LYZ"], obsm={"X_umap": umap})
+    Shell(browser).open(serve("serve", file, "--single-user"))
+    panel = PlotPanel(browser)
+    panel.wait_for_title("kind")
+    return panel
+
+
+def test_labels_that_find_no_place_are_left_out(crowded: PlotPanel, browser: Browser) -> None:
+    def boxes() -> list[tuple[str, float, float, float, float]]:
+        found: list[tuple[str, float, float, float, float]] = browser.js(
+            """
+            return [...document.querySelectorAll('#plot-1-frame .annotation-text')].map((e) => {
+              const box = e.getBoundingClientRect();
+              return [e.textContent, box.left, box.right, box.top, box.bottom]; })"""
+        )
+        return found
+
+    browser.wait(boxes, "labels on the plot")
+    placed = boxes()
+    assert 5 < len(placed) < 60
+    for place, (_, left, right, top, bottom) in enumerate(placed):
+        for _, left_2, right_2, top_2, bottom_2 in placed[place + 1 :]:
+            assert right <= left_2 or right_2 <= left or bottom <= top_2 + 2 or bottom_2 <= top + 2
+    # One label alone when it is pointed at, also one that had no place.
+    rows = list(crowded.legend())
+    crowded.point_at(rows[0])
+    browser.until(lambda: len(boxes()), 1)
+    crowded.point_at(None)
+    browser.until(lambda: len(boxes()), len(placed))
+
+
+def test_long_labels_are_read_whole_in_the_legend(crowded: PlotPanel, browser: Browser) -> None:
+    assert len(set(crowded.legend())) == 60
+    cut, legend, body = browser.js(
+        """
+        const width = (css) => document.querySelector(css).getBoundingClientRect().width;
+        return [[...document.querySelectorAll('.legend-label')].filter(
+          (e) => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight).length,
+          width('#plot-1-legend'), width('.plot-body')]"""
+    )
+    assert cut == 0
+    assert legend == pytest.approx(0.4 * body, abs=2)
+
+
+def test_missing_and_zero_look_different(browser: Browser, serve: Serve, tmp_path: Path) -> None:
+    umap = {"X_umap": np.random.default_rng(0).normal(size=(40, 2))}
+    counts = some_counts(40, 2)
+    files = [
+        write_study(tmp_path / f"{genes[0]}.h5ad", cells=40, genes=genes, x=counts, obsm=umap)
+        for genes in (["LYZ", "MS4A1"], ["CD3D", "LYZ"])
+    ]
+    browser.prefer(prefers_color_scheme="light")
+    shell, plot = Shell(browser).open(serve("serve", *files, "--single-user")), PlotPanel(browser)
+    plot.search_gene("MS4A1")
+
+    def greys() -> list[str]:
+        colours = browser.js(
+            "return [...document.querySelectorAll('.legend-grey .legend-swatch')].map((e) => e.style.backgroundColor)"
+        )
+        return [hex_colour(colour) for colour in colours]
+
+    assert plot.colour_bar().greys == ["0", "missing (40)"]
+    assert greys() == [palette.ZERO, palette.MISSING]
+    shell.next_theme()
+    shell.next_theme()
+    assert shell.theme() == ("Theme: dark", "dark")
+    browser.until(greys, [palette.ON_DARK[palette.ZERO], palette.ON_DARK[palette.MISSING]])
+    painted = {hex_colour(str(pixel)) for pixel in np.unique(plot.pixels().reshape(-1, 3), axis=0)}
+    assert set(greys()) <= painted

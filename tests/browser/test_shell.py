@@ -124,6 +124,48 @@ def test_keys_open_the_gene_search_and_the_help(browser: Browser, demo: Server) 
     browser.wait(lambda: not browser.is_shown(".shortcuts"), "the shortcuts to close")
 
 
+def test_keys_reach_the_plot_from_a_closed_dropdown(browser: Browser, demo: Server) -> None:
+    plot = PlotPanel(browser)
+    Shell(browser).open(demo)
+    is_open = ".dash-dropdown-content"
+
+    def focused() -> str:
+        name: str = browser.js("return document.activeElement.id || document.activeElement.className")
+        return name
+
+    def tools() -> list[str]:
+        found: list[str] = browser.js("return [...document.querySelectorAll('.plot-tools > .active')].map((e) => e.id)")
+        return found
+
+    # A choice leaves the focus on the dropdown.
+    plot.colour_by("phase")
+    browser.until(focused, "plot-colour")
+    for key, tool in (("z", "plot-zoom"), ("h", "plot-pan")):
+        browser.press(key)
+        browser.until(tools, [tool])
+    browser.press("0")
+    assert not browser.is_shown(is_open)
+    assert focused() == "plot-colour"
+    browser.press("/")
+    browser.until(focused, "dash-dropdown-search")
+    browser.press("cd3d")
+    browser.wait(lambda: "CD3D" in browser.texts(".dash-dropdown-option"), "CD3D to be found")
+    browser.driver.find_element("css selector", ".dash-dropdown-option").click()
+    plot.wait_for_title("CD3D")
+    browser.until(focused, "plot-gene")
+    # Again from the search itself, in which a gene is chosen now.
+    browser.press("/")
+    browser.until(focused, "dash-dropdown-search")
+    browser.press("lyz/")
+    browser.until(lambda: browser.js("return document.activeElement.value"), "lyz/")
+    browser.press(Keys.ESCAPE)
+    browser.wait(lambda: not browser.is_shown(is_open), "the search to close")
+    browser.until(focused, "plot-gene")
+    browser.press("?")
+    browser.wait(lambda: browser.is_shown(".shortcuts"), "the shortcuts")
+    assert not browser.is_shown(is_open)
+
+
 def test_the_keyboard_reaches_everything_and_shows_where_it_is(browser: Browser, demo: Server) -> None:
     Shell(browser).open(demo, "/annotate")
     browser.js("document.body.tabIndex = -1; document.body.focus()")
