@@ -5,7 +5,6 @@ standard input: ``start`` forks a server and says ``pid N``, and the server says
 waits until that one is gone and says ``gone N``. Drafts are written without delay, so that a kill often hits one.
 """
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -32,7 +31,6 @@ class Starter:
     """
 
     def __init__(self, folder: Path, file: Path, errors: IO[bytes]) -> None:
-        self._pid = 0
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.services.server_to_kill", str(folder), str(file)],
             stdin=subprocess.PIPE,
@@ -46,16 +44,12 @@ class Starter:
     def start(self) -> int:
         """Begin a start and return the process id at once."""
         self._say("start")
-        self._pid = int(self._read("pid "))
-        return self._pid
+        return int(self._read("pid "))
 
     def port(self) -> int | None:
         """Wait until the server is ready and return its port, None when it is gone before."""
         said = READY.search(self._read(""))
-        if said is None:
-            self._pid = 0
-            return None
-        return int(said[1].rpartition(":")[2])
+        return int(said[1].rpartition(":")[2]) if said else None
 
     def end(self, pid: int, how: signal.Signals) -> None:
         """Send a signal that ends a server, from any thread; `wait` for it afterwards."""
@@ -65,13 +59,9 @@ class Starter:
     def wait(self) -> None:
         """Wait until the server that was ended is gone."""
         self._read("gone ")
-        self._pid = 0
 
     def close(self) -> None:
-        """End the process, and the server that a failed test left."""
-        if self._pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGKILL)
+        """End the process, and with it the server that a failed test left."""
         self._process.communicate(timeout=30)
 
     def _say(self, command: str) -> None:
@@ -101,14 +91,17 @@ def main(folder: Path, file: Path) -> None:
 
     drafts.DELAY = 0.0
     settings = Settings(data=(file,), annotations_dir=folder, single_user=True, port=0, data_dir=folder / "server")
+    running: set[int] = set()
     for line in sys.stdin:
         command, _, rest = line.strip().partition(" ")
         if command == "reap":
             os.waitpid(int(rest), 0)
+            running.discard(int(rest))
             print(f"gone {rest}", flush=True)
             continue
         pid = os.fork()
         if pid:
+            running.add(pid)
             print(f"pid {pid}", flush=True)
             continue
         try:
@@ -116,6 +109,9 @@ def main(folder: Path, file: Path) -> None:
         finally:
             sys.stderr.flush()
             os._exit(0)
+    # What a test left that failed, or was stopped itself.
+    for pid in running:
+        os.kill(pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,7 @@ from iscan_dash.core.annotations import Annotation
 from iscan_dash.core.annotations.combine import CombineRecipe
 from iscan_dash.core.study import open_study
 from iscan_dash.errors import StorageError
-from iscan_dash.services import drafts, journal
-from iscan_dash.services import workspace as module
+from iscan_dash.services import drafts, journal, ledger
 from iscan_dash.services.drafts import BACKUPS, SaveState
 from iscan_dash.services.journal import Journal
 from iscan_dash.services.workspace import Source, Workspace
@@ -39,7 +38,7 @@ Opener = Callable[..., Workspace]
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drafts, "DELAY", 0.01)
     monkeypatch.setattr(drafts, "RETRY", 0.01)
-    monkeypatch.setattr(module, "SETTLED", 0.0)
+    monkeypatch.setattr(ledger, "SETTLED", 0.0)
     monkeypatch.setattr(journal, "PATIENCE", 0.05)
 
 
@@ -146,7 +145,8 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        # Lazily: after a failure files on it may be open still.
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def fill(path: Path, but: int = 0) -> None:
