@@ -9,16 +9,13 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from uuid import uuid4
 
-import numpy as np
-
-from iscan_dash.core.annotations import Annotation
 from iscan_dash.core.study import Study
 from iscan_dash.errors import IscanError, StorageError
 
@@ -29,9 +26,6 @@ DELAY = 1.0
 
 RETRY = 3.0
 """Seconds between attempts while a draft cannot be written."""
-
-ROWS = 50_000
-"""Cells written at once."""
 
 BACKUPS = 10
 """Earlier versions of a draft that are kept."""
@@ -82,43 +76,6 @@ def annotations_folder(asked: Path | None, study: Study) -> Path:
         return asked.resolve()
     beside = study.datasets[0].path.parent
     return beside if os.access(beside, os.W_OK) else Path.cwd()
-
-
-def quote(text: str) -> str:
-    """Quote a text for CSV as RFC 4180 has it.
-
-    Examples
-    --------
-    >>> print(quote('T cell, "naive" or not'))
-    "T cell, ""naive"" or not"
-    """
-    return '"' + text.replace('"', '""') + '"'
-
-
-def draft_lines(study: Study, annotations: Sequence[Annotation], header: Sequence[str]) -> Iterator[str]:
-    """Write annotations as CSV text, block by block.
-
-    Parameters
-    ----------
-    study
-        The study.
-    annotations
-        The annotations, a column each.
-    header
-        Lines of comment before the table, without their ``# ``.
-    """
-    ids, samples = study.cell_ids, study.samples
-    yield "".join(f"# {line}\n" for line in header)
-    yield ",".join(["index", "sample", *(quote(annotation.live.name) for annotation in annotations)]) + "\n"
-    sample_texts = np.array([quote(label) for label in samples.labels], object)
-    columns = [annotation.column for annotation in annotations]
-    label_texts = [np.array([quote(label) for label in column.labels], object) for column in columns]
-    for start in range(0, study.n_cells, ROWS):
-        block = slice(start, start + ROWS)
-        cells = [quote(cell.decode("utf-8", "replace")) for cell in ids[block].tolist()]
-        parts = [texts[column.codes[block]].tolist() for texts, column in zip(label_texts, columns, strict=True)]
-        rows = zip(cells, sample_texts[samples.codes[block]].tolist(), *parts, strict=True)
-        yield "\n".join(map(",".join, rows)) + "\n"
 
 
 @dataclass(frozen=True)
@@ -345,6 +302,9 @@ class SaveStatus:
     saved_at: str
 
 
+_WRITING = threading.Lock()
+
+
 class Autosaver:
     """Has a draft rewritten in a thread of its own, a moment after each edit, and again while that fails.
 
@@ -406,7 +366,9 @@ class Autosaver:
 
     def _save(self, goal: int) -> None:
         try:
-            self._save_draft()
+            # One at a time: the drafts of many users would only slow each other and everything else.
+            with _WRITING:
+                self._save_draft()
         except Exception as error:
             if not isinstance(error, OSError | IscanError):
                 log.error("The draft %s was not written.", self._status.path, exc_info=error)

@@ -10,14 +10,12 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 from iscan_dash import __version__
 from iscan_dash.core.annotations import Annotation
 from iscan_dash.core.study import Study
 from iscan_dash.core.words import counted
 from iscan_dash.errors import UnknownColumn
-from iscan_dash.services.drafts import ROWS, draft_lines, quote
+from iscan_dash.services.csv_text import table_lines
 from iscan_dash.services.new_file import new_file
 
 
@@ -66,19 +64,7 @@ def export_lines(study: Study, annotations: Sequence[Annotation], *, for_cellxge
 
     All text is quoted, so every label reads back as it is. See `export_csv` for the parameters.
     """
-    header = export_header(study, annotations)
-    if not for_cellxgene:
-        yield from draft_lines(study, annotations, header)
-        return
-    yield "".join(f"# {line}\n" for line in header)
-    yield ",".join(["index", *(quote(annotation.live.name) for annotation in annotations)]) + "\n"
-    columns = [annotation.column for annotation in annotations]
-    texts = [np.array([quote(label) for label in column.labels], object) for column in columns]
-    for start in range(0, study.n_cells, ROWS):
-        block = slice(start, start + ROWS)
-        cells = [quote(cell.decode("utf-8", "replace")) for cell in study.cell_ids[block].tolist()]
-        parts = [quoted[column.codes[block]].tolist() for quoted, column in zip(texts, columns, strict=True)]
-        yield "\n".join(map(",".join, zip(cells, *parts, strict=True))) + "\n"
+    return table_lines(study, annotations, export_header(study, annotations), with_samples=not for_cellxgene)
 
 
 def export_header(study: Study, annotations: Sequence[Annotation]) -> list[str]:

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -54,34 +55,36 @@ class SharedAnnotations:
 
     def of_others(self, user: str) -> list[Annotation]:
         """Return the annotations of all users but one, deleted ones left out."""
-        with self._lock:
-            self._look()
-            return [
-                state
-                for read in self._journals.values()
-                if read.label.user != user
-                for state in reversed(read.shown.values())
-            ]
+        return [
+            state
+            for read in self._look().values()
+            if read.label.user != user
+            for state in reversed(read.shown.values())
+        ]
 
     def find(self, annotation_id: str) -> Annotation | None:
         """Return an annotation of any user, None when there is none of this id or it is deleted."""
-        with self._lock:
-            self._look()
-            for read in self._journals.values():
-                if annotation_id in read.shown:
-                    return read.shown[annotation_id]
-            return None
+        for read in self._look().values():
+            if annotation_id in read.shown:
+                return read.shown[annotation_id]
+        return None
 
     def revision(self, user: str) -> int:
         """Return a number that grows with every edit of users but one."""
-        with self._lock:
-            self._look()
-            return sum(read.seq for read in self._journals.values() if read.label.user != user)
+        return sum(read.seq for read in self._look().values() if read.label.user != user)
 
-    def _look(self) -> None:
-        """Read what was added since the last look."""
-        if time.monotonic() - self._looked < LOOK_AGAIN:
-            return
+    def _look(self) -> Mapping[Path, _Read]:
+        """Return what was read of each journal, after reading what was added since the last look."""
+        # While somebody looks the others go on with what was seen before, rather than wait.
+        if time.monotonic() - self._looked >= LOOK_AGAIN and self._lock.acquire(blocking=False):
+            try:
+                self._journals = self._read_all()
+                self._looked = time.monotonic()
+            finally:
+                self._lock.release()
+        return self._journals
+
+    def _read_all(self) -> dict[Path, _Read]:
         found = {}
         for path in journals_in(self._folder):
             try:
@@ -99,15 +102,16 @@ class SharedAnnotations:
             # Fewer events than before: it is another journal by now.
             if known is None or known.seq > label.n_events:
                 known = _Read(label, stamp)
+            is_renamed = known.label.user_name != label.user_name
             known.label, known.stamp = label, stamp
             try:
-                self._read(known)
+                if label.n_events > known.seq or is_renamed:
+                    self._read(known)
             except (StorageError, ValueError) as error:
                 log.warning("%s", error)
                 continue
             found[path] = known
-        self._journals = found
-        self._looked = time.monotonic()
+        return found
 
     def _read(self, read: _Read) -> None:
         for event, change in read_events(read.label.path, read.seq):

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from collections.abc import Mapping
 from typing import Any
 
 HEADERS = {"Content-Type": "application/json", "Sec-Fetch-Site": "same-origin"}
@@ -14,15 +15,18 @@ class PageClient:
     ----------
     port
         Where the server listens.
+    headers
+        Sent with every request.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, headers: Mapping[str, str] | None = None) -> None:
+        self._headers = dict(headers or {})
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         self._callbacks: list[dict[str, Any]] = self.get("/_dash-dependencies")
 
     def get(self, path: str) -> Any:
         """Fetch an address and read its JSON."""
-        self._connection.request("GET", path)
+        self._connection.request("GET", path, headers=self._headers)
         return self._answer()
 
     def edit(
@@ -68,7 +72,7 @@ class PageClient:
             "inputs": inputs,
             "state": [{**asked, "value": states[asked["id"]]} for asked in callback["state"]],
         }
-        self._connection.request("POST", "/_dash-update-component", json.dumps(body), HEADERS)
+        self._connection.request("POST", "/_dash-update-component", json.dumps(body), HEADERS | self._headers)
         answer = self._answer() or {"response": {}}
         told = {key: values["data"] for key, values in answer["response"].items() if "data" in values}
         return told.get("shell-revision"), told.get("shell-toast", {})

@@ -15,15 +15,14 @@ import pytest
 from iscan_dash.core.annotations import Annotation, Header, Label
 from iscan_dash.core.study import Study
 from iscan_dash.errors import DataError, StorageError
-from iscan_dash.services import drafts
+from iscan_dash.services import csv_text, drafts
+from iscan_dash.services.csv_text import quote, table_lines
 from iscan_dash.services.drafts import (
     Autosaver,
     SaveState,
     annotations_folder,
     collection_name,
-    draft_lines,
     draft_suffix,
-    quote,
     write_whole,
 )
 from tests.studies import write_study
@@ -100,7 +99,7 @@ class TestText:
         study = open_files(write_study(tmp_path / "a.h5ad", obs, cells=["c1", 'c"2', "é"]))
         fate = annotation('fate "1"', ["Unassigned", "T, #1"], [0, 1, 1])
         empty = annotation("empty", ["NA"], [0, 0, 0])
-        text = "".join(draft_lines(study, [fate, empty], ["iscan-dash", "data: a"]))
+        text = "".join(table_lines(study, [fate, empty], ["iscan-dash", "data: a"]))
 
         assert text == (
             "# iscan-dash\n"
@@ -113,16 +112,16 @@ class TestText:
 
     def test_without_annotations(self, tmp_path: Path, open_files: Opener) -> None:
         study = open_files(write_study(tmp_path / "a.h5ad", cells=["c1", "c2"]))
-        assert "".join(draft_lines(study, [], [])) == 'index,sample\n"c1","a"\n"c2","a"\n'
+        assert "".join(table_lines(study, [], [])) == 'index,sample\n"c1","a"\n"c2","a"\n'
 
     @pytest.mark.parametrize("n_rows", [1, 2, 3, 7, 100])
     def test_comes_in_blocks(
         self, tmp_path: Path, open_files: Opener, monkeypatch: pytest.MonkeyPatch, n_rows: int
     ) -> None:
-        monkeypatch.setattr(drafts, "ROWS", n_rows)
+        monkeypatch.setattr(csv_text, "ROWS", n_rows)
         study = open_files(write_study(tmp_path / "a.h5ad", cells=7))
         codes = [0, 1, 2, 0, 1, 2, 2]
-        pieces = list(draft_lines(study, [annotation("fate", ["x", "y", "z"], codes)], []))
+        pieces = list(table_lines(study, [annotation("fate", ["x", "y", "z"], codes)], []))
         table = list(csv.reader(io.StringIO("".join(pieces))))
 
         assert len(pieces) == 2 + -(-7 // n_rows)

@@ -1,7 +1,7 @@
 """An annotation: one label a cell, drawn from a list of labels of its own."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -81,7 +81,9 @@ class Header:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values that `from_json` reads back."""
-        return asdict(self)
+        # Not by `asdict`, which copies every value and makes an edit of many labels slow.
+        values = {own.name: getattr(self, own.name) for own in fields(self)}
+        return {**values, "labels": [dict(vars(label)) for label in self.labels]}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Header":

@@ -15,7 +15,7 @@ from iscan_dash.core.annotations.label_table import LabelTable, Tally, import_co
 from iscan_dash.core.annotations.names import check_label
 from iscan_dash.core.study import Study, open_study
 from iscan_dash.errors import DataError, NameRefused, UnknownColumn
-from iscan_dash.services.drafts import draft_lines
+from iscan_dash.services.csv_text import table_lines
 from tests.studies import write_study
 
 Opener = Callable[..., Study]
@@ -289,7 +289,7 @@ class TestRoundTrip:
         header = Header("sample", tuple(Label(i, t, "#000000") for i, t in enumerate(known)), "ada", "", "empty")
         codes = np.array([known.index(label) for label in labels], np.int32)
         comment = ["iscan-dash", 'annotations: "x, #', "data: a.h5ad"]
-        text = "".join(draft_lines(study, [Annotation("1", header, codes, 1, "")], comment))
+        text = "".join(table_lines(study, [Annotation("1", header, codes, 1, "")], comment))
         table = match(text, study)
         assert table.report.n_matched == 4
         combined = import_column(table, "sample", default)
@@ -304,7 +304,7 @@ class TestRoundTrip:
             )
             for name in names
         ]
-        table = match("".join(draft_lines(studies[0], made, [])), studies[0])
+        table = match("".join(table_lines(studies[0], made, [])), studies[0])
         assert [(column.name, column.new_name, column.clash) for column in table.report.columns] == [
             (name, name, "") for name in names
         ]

@@ -15,7 +15,7 @@ from iscan_dash.core.annotations.csv_table import read_csv_table
 from iscan_dash.core.annotations.label_table import match_table
 from iscan_dash.core.annotations.outside import new_columns, outside_changes
 from iscan_dash.core.study import Study, open_study
-from iscan_dash.services.drafts import draft_lines, quote
+from iscan_dash.services.csv_text import quote, table_lines
 from tests.studies import write_study
 
 N_CELLS = 6
@@ -107,7 +107,7 @@ def expected_texts(written: Annotation, now: Annotation, outside: dict[int, str]
 def test_is_what_a_model_says(study: Study, given_cases: list[Case], dropped: set[int], order: random.Random) -> None:
     written = {str(number): written_state(number, case) for number, case in enumerate(given_cases)}
     now = {own: state_now(state, case) for (own, state), case in zip(written.items(), given_cases, strict=True)}
-    head, _, body = "".join(draft_lines(study, list(written.values()), ["a comment"])).partition("c0")
+    head, _, body = "".join(table_lines(study, list(written.values()), ["a comment"])).partition("c0")
     assert "index,sample" in head and body
     rows = []
     for row, cell in enumerate(CELLS):

@@ -1,0 +1,164 @@
+"""How long an edit takes until it is on the disk, alone and among fifty users, and what a draft costs.
+
+python -m benchmarks.bench_edits --cells 100k --cells 1m
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from urllib.parse import urlsplit
+
+import click
+import numpy as np
+
+from benchmarks.servers import BenchmarkError, Command, machine, serve
+from benchmarks.studies import study
+from iscan_dash.core.annotations.combine import CombineRecipe
+from iscan_dash.core.study import open_study
+from iscan_dash.services.export import export_lines
+from iscan_dash.services.journal import read_events
+from iscan_dash.services.workspace import Source, Workspace
+from tests.services.page_client import PageClient
+
+EDITS = 40
+"""Relabels that are timed."""
+
+GOAL = 0.3
+"""Most seconds that 95 of 100 edits may take among fifty users."""
+
+USER_HEADER = "X-Bench-User"
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    """Return the value that a part of the values does not exceed."""
+    return float(np.quantile(values, part, method="higher"))
+
+
+def durable(path: Path) -> str:
+    """Relabel a tenth of the cells again and again; return a line of the table.
+
+    The cells of an edit are neighbours on the plot, as those of a lasso are, and so are scattered over the file.
+    """
+    opened = open_study([path])
+    xy = opened.embedding(opened.embeddings[0])
+    with tempfile.TemporaryDirectory(prefix="iscan-bench-") as folder:
+        workspace = Workspace(opened, user="bench", folder=Path(folder))
+        made = workspace.create_from_existing("labels", [Source("cluster", "leiden")], CombineRecipe("Unassigned"))
+        seconds = []
+        for number in range(EDITS):
+            middle = xy[:, number * (opened.n_cells // EDITS)]
+            distance = ((xy - middle[:, None]) ** 2).sum(axis=0)
+            rows = distance <= np.partition(distance, opened.n_cells // 10)[opened.n_cells // 10]
+            begun = time.perf_counter()
+            made = workspace.assign(made.id, rows, f"label {number}", made.version)
+            seconds.append(time.perf_counter() - begun)
+        begun = time.perf_counter()
+        n_bytes = sum(len(piece.encode()) for piece in export_lines(opened, [made]))
+        draft = time.perf_counter() - begun
+        journal = workspace.place.journal.stat().st_size / len(seconds)
+        workspace.close()
+        again = Workspace(opened, user="bench", folder=Path(folder))
+        if not np.array_equal(again.annotation(made.id).codes, made.codes):
+            raise BenchmarkError("What was read back is not what was acknowledged.")
+        again.close()
+    opened.close()
+    return (
+        f"| {opened.n_cells:,} | {1e3 * median(seconds):.1f} | {1e3 * percentile(seconds, 0.95):.1f} | "
+        f"{journal / 1e3:,.0f} | {draft:.2f} | {n_bytes / 1e6:.1f} |"
+    )
+
+
+def crowd(path: Path, users: int, seconds: float) -> str:
+    """Let users edit at once through the page's own address, a second after each answer; return a sentence."""
+    with tempfile.TemporaryDirectory(prefix="iscan-bench-") as state:
+        folder = Path(state)
+        argv = [sys.executable, "-m", "iscan_dash", "serve", str(path), "--port", "{port}", "--annotations-dir", state]
+        command = Command(
+            "iscan-dash",
+            argv,
+            {"ISCAN_USER_HEADER": USER_HEADER, "ISCAN_DATA_DIR": f"{state}/server"},
+            # The page itself is only for users.
+            page="/assets/theme.js",
+        )
+        took: list[float] = []
+        acknowledged: dict[str, int] = {}
+        problems: list[Exception] = []
+        with serve(command) as server:
+            port = urlsplit(server.url).port or 80
+
+            def work(name: str) -> None:
+                try:
+                    acknowledged[name] = _edit_for(PageClient(port, {USER_HEADER: name}), seconds, took)
+                except (BenchmarkError, AssertionError, OSError) as error:
+                    problems.append(error)
+
+            threads = [threading.Thread(target=work, args=(f"user {number}",)) for number in range(users)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        if problems:
+            raise BenchmarkError(f"{len(problems)} users met an error, the first: {problems[0]!r}")
+        kept = sorted(sum(1 for _ in read_events(journal)) for journal in folder.glob("*.journal.db"))
+        if kept != sorted(acknowledged.values()):
+            raise BenchmarkError(
+                f"The journals hold {sum(kept):,} edits, {sum(acknowledged.values()):,} were acknowledged."
+            )
+    p95 = percentile(took, 0.95)
+    verdict = "met" if p95 <= GOAL else "MISSED"
+    return (
+        f"{users} users at once, {sum(kept):,} edits in {seconds:.0f} s, none lost: "
+        f"median {1e3 * median(took):.0f} ms, "
+        f"p95 {1e3 * p95:.0f} ms (goal <= {1e3 * GOAL:.0f} ms {verdict}), longest {1e3 * max(took):.0f} ms."
+    )
+
+
+def _edit_for(client: PageClient, seconds: float, took: list[float]) -> int:
+    """Make an annotation and describe it again and again; return how many edits were acknowledged."""
+    form = {"seq": 1, "name": "mine", "default": "Unassigned", "copy_on": True, "cluster": ["leiden"]}
+    revision, said = client.edit("new-create.n_clicks", 1, {"new-form": form})
+    if revision is None:
+        raise BenchmarkError(f"Nothing was made: {said}")
+    annotation = said["actions"][0]["action"]["by"].removeprefix("annotation:")
+    done = 1
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        begun = time.perf_counter()
+        states = {"existing-versions": {annotation: done}}
+        revision, said = client.edit("existing-description.value", f"text {done}", states, annotation=annotation)
+        took.append(time.perf_counter() - begun)
+        if revision is None:
+            raise BenchmarkError(f"An edit was refused: {said}")
+        done += 1
+        time.sleep(1.0)
+    client.close()
+    return done
+
+
+@click.command()
+@click.option(
+    "--cells", multiple=True, default=("100k", "1m"), show_default=True, help="A generated study; repeatable."
+)
+@click.option("--users", default=50, show_default=True, help="Users who edit the first study at once.")
+@click.option("--seconds", default=20.0, show_default=True, help="How long they edit.")
+def main(cells: tuple[str, ...], users: int, seconds: float) -> None:
+    """Time edits until they are on the disk, and users who edit at once."""
+    try:
+        click.echo(f"\n## Edits\n\n{machine()}; {EDITS} relabels of a tenth of the cells.\n")
+        click.echo("| cells | edit on disk, median ms | p95 ms | journal, kB an edit | draft, s | draft, MB |")
+        click.echo("| ---: | ---: | ---: | ---: | ---: | ---: |")
+        for name in cells:
+            click.echo(durable(study(name)))
+        click.echo(f"\n{crowd(study(cells[0]), users, seconds)}")
+    except BenchmarkError as error:
+        raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()
