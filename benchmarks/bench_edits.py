@@ -5,6 +5,7 @@ python -m benchmarks.bench_edits --cells 100k --cells 1m
 
 from __future__ import annotations
 
+import random
 import sys
 import tempfile
 import threading
@@ -31,6 +32,12 @@ EDITS = 40
 
 GOAL = 0.3
 """Most seconds that 95 of 100 edits may take among fifty users."""
+
+PAUSE = 1.0
+"""Seconds that a user looks at the answer before the next edit."""
+
+READY = 120.0
+"""Seconds until every user has an annotation to edit."""
 
 USER_HEADER = "X-Bench-User"
 
@@ -92,10 +99,15 @@ def crowd(path: Path, users: int, seconds: float) -> str:
         with serve(command) as server:
             port = urlsplit(server.url).port or 80
 
+            all_ready = threading.Barrier(users)
+
             def work(name: str) -> None:
                 try:
-                    acknowledged[name] = _edit_for(PageClient(port, {USER_HEADER: name}), seconds, took)
-                except (BenchmarkError, AssertionError, OSError) as error:
+                    client = PageClient(port, {USER_HEADER: name})
+                    annotation = _make(client)
+                    all_ready.wait(READY)
+                    acknowledged[name] = _edit_for(client, annotation, seconds, took)
+                except (BenchmarkError, AssertionError, OSError, threading.BrokenBarrierError) as error:
                     problems.append(error)
 
             threads = [threading.Thread(target=work, args=(f"user {number}",)) for number in range(users)]
@@ -119,14 +131,21 @@ def crowd(path: Path, users: int, seconds: float) -> str:
     )
 
 
-def _edit_for(client: PageClient, seconds: float, took: list[float]) -> int:
-    """Make an annotation and describe it again and again; return how many edits were acknowledged."""
+def _make(client: PageClient) -> str:
+    """Make an annotation of the clusters and return its id."""
     form = {"seq": 1, "name": "mine", "default": "Unassigned", "copy_on": True, "cluster": ["leiden"]}
     revision, said = client.edit("new-create.n_clicks", 1, {"new-form": form})
     if revision is None:
         raise BenchmarkError(f"Nothing was made: {said}")
-    annotation = said["actions"][0]["action"]["by"].removeprefix("annotation:")
+    by: str = said["actions"][0]["action"]["by"]
+    return by.removeprefix("annotation:")
+
+
+def _edit_for(client: PageClient, annotation: str, seconds: float, took: list[float]) -> int:
+    """Describe an annotation again and again; return how many edits were acknowledged, its making included."""
     done = 1
+    # Not all in the same moment of each second.
+    time.sleep(random.random() * PAUSE)
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         begun = time.perf_counter()
@@ -136,7 +155,7 @@ def _edit_for(client: PageClient, seconds: float, took: list[float]) -> int:
         if revision is None:
             raise BenchmarkError(f"An edit was refused: {said}")
         done += 1
-        time.sleep(1.0)
+        time.sleep(PAUSE)
     client.close()
     return done
 
