@@ -5,9 +5,8 @@
   'use strict';
   const iscan = (window.iscan = window.iscan || {});
   const SEARCH_FROM = 13; // rows; fewer are seen at a glance
-  const LONG = 18; // letters; a longer label may have to be cut
-  const TAIL = 8; // letters of its end that stay
   const STOPS = 32; // colours of a bar's gradient
+  const BESIDE = 56; // pixels of a row beside its label and its count
   const legends = new WeakMap(); // element -> what is pinned, searched and listened to
 
   const number = (value) => Number(value).toLocaleString('en-US');
@@ -43,7 +42,7 @@
   }
 
   /**
-   * Ticks of a colour bar, its ends included.
+   * Ticks of a colour bar, its ends included; an end that values go beyond says so.
    * @param {Object} spec
    * @returns {Array<{at: number, text: string}>} at: 0..1 from left to right
    */
@@ -52,7 +51,12 @@
     const width = hi - lo || 1;
     const place = (value) => ({ at: (value - lo) / width, text: tickText(value) });
     const between = (spec.ticks || []).filter((v) => (v - lo) / width > 0.12 && (v - lo) / width < 0.88);
-    return hi > lo ? [lo, ...between, hi].map(place) : [{ at: 0.5, text: tickText(lo) }];
+    if (!(hi > lo)) return [{ at: 0.5, text: tickText(lo) }];
+    const marks = [lo, ...between, hi].map(place);
+    const [below, above] = spec.clipped || [0, 0];
+    if (below) marks[0].text = `\u2264 ${marks[0].text}`;
+    if (above) marks[marks.length - 1].text = `\u2265 ${marks[marks.length - 1].text}`;
+    return marks;
   }
 
   /** `k cells` in words. */
@@ -71,6 +75,8 @@
     gradient.style.backgroundImage = `linear-gradient(to right, ${stops.join(', ')}${stops.length === 1 ? `, ${stops[0]}` : ''})`;
     const ticks = make('div', 'legend-ticks');
     const marks = barTicks(spec);
+    const [below, above] = spec.clipped || [0, 0];
+    if (below || above) bar.title = `Values beyond its ends: ${number(below)} lower, ${number(above)} higher`;
     for (const { at, text } of marks) {
       const tick = make('span', 'legend-tick', text);
       tick.style.left = `${(100 * at).toFixed(2)}%`;
@@ -107,11 +113,7 @@
     swatch.style.backgroundColor = entry.colour;
     const label = make('bdi', 'legend-label'); // bdi: a right-to-left label must not reorder the row
     label.dir = 'auto';
-    // labels of one kind differ at their ends: when room is short the middle goes, so the end is an element of its own
-    const letters = Array.from(entry.label);
-    const tail = letters.length > LONG ? letters.splice(-TAIL).join('') : '';
-    label.append(make('span', 'legend-head', letters.join('')));
-    if (tail) label.append(make('span', 'legend-tail', tail));
+    label.textContent = entry.label; // whole: joined labels begin and end alike, and differ where one would cut
     row.append(swatch, label, make('span', 'legend-count', number(entry.count)));
     return row;
   }
@@ -215,6 +217,12 @@
     tell();
   }
 
+  /** Width at which no label of a legend is cut, for the style sheet, which has the last word. */
+  function wish(entries) {
+    const { measure } = iscan.scatterLabels;
+    return Math.ceil(Math.max(0, ...entries.map(({ label, count }) => measure(label, 12) + measure(number(count), 12) + BESIDE)));
+  }
+
   /**
    * Draws the legend of a plot into an element. What is pinned and searched survives a redraw of the same column.
    * @param {HTMLElement} root
@@ -244,6 +252,7 @@
     }
     legends.set(root, state);
     root.replaceChildren();
+    root.parentElement.style.setProperty('--legend-wish', `${spec && spec.scale === 'categorical' ? wish(spec.legend || []) : 0}px`);
     root.classList.toggle('legend-continuous', Boolean(spec) && spec.scale !== 'categorical');
     if (!spec) return;
     if (spec.scale === 'categorical') {

@@ -15,6 +15,7 @@
   const SOFT_PIXELS = 3e6; // soft dots cost about 7 ns a pixel: so many take some 20 ms
   const MOVING_CELLS = 1.5e6; // cells painted while the view moves; all of them as soon as it rests
   const REST = 140; // ms without a move until the view rests
+  const LABELS_REST = 40; // ms without another label pointed at until those on the plot follow
   const plots = new Map();
 
   /**
@@ -32,10 +33,12 @@
    * @property {string|null} [zero]        colour of exactly zero, when that is none of the scale's
    * @property {string} [title]
    * @property {string} [unit]
-   * @property {{x: string, y: string, visible: boolean}} axes
+   * @property {number[]} [clipped]        values below the range, and above it
+   * @property {{x: string, y: string, visible: boolean, equal: boolean}} axes   equal: a unit is as long on both
    * @property {number[]} bounds           [x0, x1, y0, y1] of the cells with a position
    * @property {{x: number[], y: number[]}} [view]  ranges to start from, for a deep link; else everything
    * @property {boolean} label_centroids
+   * @property {Object} [onPaper]          this spec in the colours of a light page, when it is in those of a dark one
    * @property {number|null} point_size    radius in CSS pixels, null = automatic
    * @property {number} opacity            0..1
    * @property {string|null} hover         URL with {row} in it -> {id, sample, fields: [[name, text], ...]}
@@ -56,7 +59,8 @@
     const plot = {
       id, frame, canvas: cellsCanvas(frame), asked: null, spec: null, serial: 0, abort: null,
       points: null, codes: null, counts: null, layer: null, labels: [], highlighted: null,
-      view: null, home: null, moving: false, restTimer: 0, viewTimer: 0, frameAsked: 0,
+      // `wanted` and `home` are ranges that have to be seen; `view` is what is seen, as wide as the frame makes it
+      view: null, wanted: null, home: null, moving: false, restTimer: 0, viewTimer: 0, labelTimer: 0, frameAsked: 0,
       theme: theme(frame), inks: null, scratch: {}, dotRadius: 1, dragmode: null,
       stats: { loadMs: 0, workMs: 0, paintMs: 0, binMs: 0, cells: 0, painted: 0 },
     };
@@ -82,6 +86,7 @@
     cancelAnimationFrame(plot.frameAsked);
     clearTimeout(plot.restTimer);
     clearTimeout(plot.viewTimer);
+    clearTimeout(plot.labelTimer);
     if (plots.get(plot.id) === plot) plots.delete(plot.id);
   }
 
@@ -122,7 +127,7 @@
   function radiusOf(plot, area) {
     if (plot.spec.point_size) return plot.spec.point_size;
     const span = (view) => (view.x[1] - view.x[0]) * (view.y[1] - view.y[0]);
-    const zoom = Math.sqrt(Math.abs(span(plot.home) / span(plot.view)));
+    const zoom = Math.sqrt(Math.abs(span(fitted(plot, plot.home)) / span(plot.view)));
     return iscan.scatterPaint.radius(plot.points.x.length, zoom, Math.min(area.width, area.height));
   }
 
@@ -137,9 +142,9 @@
     ];
   }
 
-  function inksOf(plot, background) {
+  function inksOf(spec, background) {
     const { inks } = iscan.scatterPaint;
-    return { full: inks(plot.spec.ink, background, 1), dim: inks(plot.spec.ink, background, DIM) };
+    return { full: inks(spec.ink, background, 1), dim: inks(spec.ink, background, DIM) };
   }
 
   /** Paints the plot's cells on any canvas; `scale` is device pixels per CSS pixel. */
@@ -180,6 +185,17 @@
 
   // ---- view ---------------------------------------------------------------------------------------------------------
 
+  /** A view as the frame can show it: axes with one unit are not stretched. */
+  function fitted(plot, view) {
+    return plot.spec && plot.spec.axes.equal ? iscan.scatterAxes.fit(view, areaOf(plot)) : view;
+  }
+
+  /** Takes over a view. What was asked for is kept, so that a frame that shrinks and grows again shows the same. */
+  function look(plot, wanted) {
+    plot.wanted = wanted;
+    plot.view = fitted(plot, wanted);
+  }
+
   const same = (a, b) => iscan.scatterGraph.sameRange(a.x, b.x) && iscan.scatterGraph.sameRange(a.y, b.y);
 
   /** Brings Plotly in line: ranges, axes, labels. What it has already it is not told again, so nothing goes round in circles. */
@@ -189,7 +205,7 @@
     const area = areaOf(plot);
     const keys = iscan.scatterAxes.layout(spec, plot.home, theme);
     if (plot.dragmode) keys.dragmode = plot.dragmode;
-    if (area.width && area.height) keys.annotations = iscan.scatterLabels.annotations(labels, view, area, theme);
+    if (area.width && area.height) keys.annotations = iscan.scatterLabels.annotations(labels, view, area, theme, { only: plot.highlighted });
     plot.wire.tell(keys, view);
   }
 
@@ -197,7 +213,7 @@
   function moving(plot, view) {
     plot.hover.hide();
     if (!plot.view || same(view, plot.view)) return;
-    plot.view = view;
+    plot.view = plot.wanted = view;
     plot.moving = true;
     askPaint(plot);
     clearTimeout(plot.restTimer);
@@ -214,7 +230,7 @@
   function settled(plot, view) {
     if (!plot.view) return;
     const changed = !same(view, plot.view);
-    plot.view = view;
+    if (changed || plot.moving) look(plot, view); // a rectangle is shown whole, with room on two sides
     if (plot.moving || changed) rest(plot);
     tell(plot); // labels keep apart differently in a new view
     noteView(plot);
@@ -226,7 +242,7 @@
     const text = JSON.stringify([...x, ...y]);
     const before = plot.frame.dataset.view;
     plot.frame.dataset.view = text;
-    if (before === text || (before === undefined && same(plot.view, plot.home))) return; // where a plot starts is no news to the store
+    if (before === text || (before === undefined && same(plot.view, fitted(plot, plot.home)))) return; // where a plot starts is no news to the store
     clearTimeout(plot.viewTimer);
     plot.viewTimer = setTimeout(() => {
       try {
@@ -238,7 +254,7 @@
   }
 
   function setView(plot, view) {
-    plot.view = view;
+    look(plot, view);
     askPaint(plot);
     tell(plot);
     noteView(plot);
@@ -247,9 +263,11 @@
   function resize(plot) {
     if (!plot.spec || !plot.frame.clientWidth || !plot.frame.clientHeight) return;
     // both at once, before the browser draws the next picture
+    look(plot, plot.wanted);
     plot.wire.force({ autosize: true });
     paint(plot);
     tell(plot);
+    noteView(plot);
   }
 
   // ---- specs --------------------------------------------------------------------------------------------------------
@@ -260,7 +278,9 @@
     if (!spec.label_centroids || spec.scale !== 'categorical') return [];
     const entries = (spec.legend || []).filter((entry) => entry.is_label !== false && entry.code !== spec.missing);
     const middle = iscan.scatterLabels.centroids(plot.layer, entries.map((entry) => entry.code));
-    return entries.filter((entry) => middle.has(entry.code)).map((entry) => ({ label: entry.label, ...middle.get(entry.code) }));
+    return entries
+      .filter((entry) => middle.has(entry.code))
+      .map(({ label, code, count }) => ({ label, code, count, ...middle.get(code) }));
   }
 
   function check(spec, points, codes) {
@@ -279,7 +299,7 @@
     plot.codes = codes;
     plot.home = iscan.scatterAxes.home(spec.bounds);
     plot.stats.cells = spec.cells;
-    if (newPlace) plot.view = spec.view || plot.home;
+    if (newPlace) look(plot, spec.view || plot.home);
     if (newCodes) {
       const { arrange, count, ranks } = iscan.scatterData;
       const byRow = codes || new Uint8Array(spec.cells);
@@ -287,7 +307,7 @@
       plot.counts = count(byRow);
       plot.highlighted = null;
     }
-    plot.inks = inksOf(plot, plot.theme.background);
+    plot.inks = inksOf(plot.spec, plot.theme.background);
     plot.canvas.setAttribute('aria-label', `${spec.cells.toLocaleString('en-US')} cells on ${spec.axes.x} and ${spec.axes.y}` +
       (spec.title ? `, coloured by ${spec.title}` : ''));
   }
@@ -342,7 +362,8 @@
       check(spec, points, codes);
       const working = performance.now() - (points.readAt > started ? points.readMs : 0);
       adopt(plot, spec, points, codes);
-      drawLegend(plot); // before painting: it knows which labels are pinned
+      drawLegend(plot); // before painting: it knows which labels are pinned, and leaves the plot its room
+      look(plot, plot.wanted);
       paint(plot);
       plot.stats.workMs = performance.now() - working;
     } catch (error) {
@@ -374,6 +395,9 @@
     if (key(next) === key(plot.highlighted)) return;
     plot.highlighted = next;
     askPaint(plot);
+    // the labels of the others step back too; not for each row that the pointer crosses
+    clearTimeout(plot.labelTimer);
+    plot.labelTimer = setTimeout(() => tell(plot), LABELS_REST);
   }
 
   /** What a drag does. @param {string} id @param {'pan'|'zoom'|string} name  a drag mode of Plotly */
@@ -421,9 +445,9 @@
     const area = plot && plot.layer ? areaOf(plot) : null;
     if (!area || !area.width || !area.height) return null;
     return iscan.scatterExport.save({
-      spec: plot.spec, view: plot.view, whole: plot.home, area, labels: plot.labels,
+      spec: plot.spec.onPaper || plot.spec, view: plot.view, whole: plot.home, area, labels: plot.labels, only: plot.highlighted,
       counts: plot.counts,
-      paint: (canvas, times, background) => paintOn(plot, canvas, area, times, background, inksOf(plot, background), 1, {}),
+      paint: (canvas, times, background) => paintOn(plot, canvas, area, times, background, inksOf(plot.spec.onPaper || plot.spec, background), 1, {}),
     }, format, { filename, scale });
   }
 
@@ -438,7 +462,7 @@
     for (const plot of plots.values()) {
       plot.theme = iscan.scatterFrame.theme(plot.frame);
       if (!plot.spec) continue;
-      plot.inks = inksOf(plot, plot.theme.background);
+      plot.inks = inksOf(plot.spec, plot.theme.background);
       paint(plot);
       tell(plot);
     }

@@ -29,6 +29,22 @@
   }
 
   /**
+   * The smallest view round another in which a unit is as long on one axis as on the other.
+   * @param {{x: number[], y: number[]}} view
+   * @param {{width: number, height: number}} area   CSS pixels
+   * @returns {{x: number[], y: number[]}} `view` itself when it fits, or nothing is to be seen of it
+   */
+  function fit(view, area) {
+    const width = view.x[1] - view.x[0];
+    const height = view.y[1] - view.y[0];
+    if (!(area.width > 0 && area.height > 0 && width > 0 && height > 0)) return view;
+    const stretch = width / area.width / (height / area.height);
+    if (Math.abs(stretch - 1) < 1e-6) return view; // what Plotly's own sums leave is no reason to tell it new ranges
+    const wider = ([lo, hi], factor) => [(lo + hi) / 2 - ((hi - lo) / 2) * factor, (lo + hi) / 2 + ((hi - lo) / 2) * factor];
+    return stretch > 1 ? { x: view.x, y: wider(view.y, stretch) } : { x: wider(view.x, 1 / stretch), y: view.y };
+  }
+
+  /**
    * Layout of the axes as flat Plotly keys, ranges left out.
    * @param {Object} spec
    * @param {{x: number[], y: number[]}} whole    ranges of the whole picture, for the form of the numbers
@@ -54,5 +70,5 @@
     return keys;
   }
 
-  iscan.scatterAxes = { margins, home, layout };
+  iscan.scatterAxes = { margins, home, fit, layout };
 })();

@@ -80,7 +80,8 @@
    * @property {{x: number[], y: number[]}} view
    * @property {{x: number[], y: number[]}} whole
    * @property {{width: number, height: number}} area     plot area in CSS pixels
-   * @property {Array<{label: string, x: number, y: number}>} labels  on centroids, none when switched off
+   * @property {Object[]} labels                           on centroids, none when switched off (scatter_labels.js)
+   * @property {Set<number>|null} only                     codes that are brought out
    * @property {Uint32Array} counts                       cells by display code
    * @property {function(HTMLCanvasElement, number, number[]): void} paint  cells onto a canvas, at a scale, on a background
    *
@@ -104,7 +105,7 @@
       margin, autosize: false, width: area.width + margin.l + margin.r, height: area.height + margin.t + margin.b,
       paper_bgcolor: '#ffffff', plot_bgcolor: 'rgba(0,0,0,0)', showlegend: true,
       title: { text: iscan.scatterLabels.inert(title), x: margin.l / (area.width + margin.l + margin.r), xanchor: 'left', y: 1, yanchor: 'top', pad: { t: 10 }, font: { size: 15 } },
-      annotations: iscan.scatterLabels.annotations(labels, view, area, PAPER, format === 'svg'),
+      annotations: iscan.scatterLabels.annotations(labels, view, area, PAPER, { only: picture.only, boxed: format === 'svg' }),
       images: [{ source: canvas.toDataURL('image/png'), xref: 'paper', yref: 'paper', x: 0, y: 1, sizex: 1, sizey: 1, sizing: 'stretch', layer: 'below' }],
     });
     layout.xaxis.range = view.x;

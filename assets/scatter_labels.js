@@ -69,80 +69,69 @@
     return found;
   }
 
+  /** Places tried for a label, nearest first, in parts of its height up and down and of its width to the sides. */
+  const STEPS = [[0, 0], [0, -0.6], [0, 0.6], [0, -1.1], [0, 1.1], [-0.3, 0], [0.3, 0], [-0.3, -0.8], [0.3, -0.8], [-0.3, 0.8], [0.3, 0.8]];
+
   /**
-   * Pushes boxes apart until none overlap or nothing more helps. Boxes move as little as they can, mostly up and down.
-   * @param {Array<{x: number, y: number, w: number, h: number}>} boxes  centres and sizes in pixels
-   * @returns {Array<{dx: number, dy: number}>} shifts in pixels, y downwards
+   * Finds places where boxes do not overlap, none far from its own: a label at a distance is read as another's.
+   * @param {Array<{x: number, y: number, w: number, h: number}>} boxes  centres and sizes in pixels, the important ones first
+   * @param {{width: number, height: number}} area                       boxes stay inside
+   * @param {boolean} all                                                keep boxes without a free place where they are
+   * @returns {Array<{dx: number, dy: number}|null>} shifts in pixels, y downwards; null: no place is free
    */
-  function spread(boxes) {
-    const at = boxes.map((b) => ({ ...b }));
-    const reach = 48; // a label farther from its cells than this would be read as another's
-    const near = (value, home) => Math.min(home + reach, Math.max(home - reach, value));
-    for (let round = 0, moved = true; moved && round < 80; round++) {
-      moved = false;
-      for (let i = 0; i < at.length; i++) {
-        for (let j = i + 1; j < at.length; j++) {
-          const a = at[i], b = at[j];
-          const overX = (a.w + b.w) / 2 - Math.abs(a.x - b.x);
-          const overY = (a.h + b.h) / 2 - Math.abs(a.y - b.y);
-          if (overX <= 0 || overY <= 0) continue;
-          moved = true;
-          if (overY <= overX) {
-            const push = (overY / 2 + 0.5) * (a.y < b.y || (a.y === b.y && i < j) ? -1 : 1);
-            a.y = near(a.y + push, boxes[i].y);
-            b.y = near(b.y - push, boxes[j].y);
-          } else {
-            const push = (overX / 2 + 0.5) * (a.x < b.x ? -1 : 1);
-            a.x = near(a.x + push, boxes[i].x);
-            b.x = near(b.x - push, boxes[j].x);
-          }
-        }
-      }
-    }
-    return at.map((b, k) => ({ dx: Math.round(b.x - boxes[k].x), dy: Math.round(b.y - boxes[k].y) }));
+  function place(boxes, area, all) {
+    const taken = [];
+    const inside = (value, size, whole) => (size > whole ? whole / 2 : Math.min(whole - size / 2, Math.max(size / 2, value)));
+    const isFree = (x, y, { w, h }) => taken.every((other) => Math.abs(other.x - x) >= (other.w + w) / 2 || Math.abs(other.y - y) >= (other.h + h) / 2);
+    return boxes.map((box) => {
+      const tries = STEPS.map(([right, down]) => ({
+        x: inside(box.x + right * Math.min(box.w, 60), box.w, area.width), y: inside(box.y + down * box.h, box.h, area.height),
+      }));
+      const found = tries.find(({ x, y }) => isFree(x, y, box)) || (all ? tries[0] : null);
+      if (!found) return null;
+      taken.push({ ...box, ...found });
+      return { dx: found.x - box.x, dy: found.y - box.y };
+    });
   }
 
   /**
    * Labels as Plotly annotations. They stay fixed to their place in the data; only the shift that keeps them apart is in
    * pixels and belongs to one view.
-   * @param {Array<{label: string, x: number, y: number}>} labels   positions in data units
+   * @param {Array<{label: string, code: number, count: number, x: number, y: number}>} labels   positions in data units
    * @param {{x: number[], y: number[]}} view
    * @param {{width: number, height: number}} area                  plot area in CSS pixels
    * @param {{text: number[], background: number[]}} theme
-   * @param {boolean} [boxed=false]  a pale box instead of a halo, for viewers that know no text shadow (SVG files)
-   * @returns {Object[]} one annotation per label
+   * @param {Object} [options]
+   * @param {Set<number>|null} [options.only]  codes that are brought out: the other labels are left out
+   * @param {boolean} [options.boxed=false]    a pale box instead of a halo, for viewers that know no text shadow (SVG files)
+   * @returns {Object[]} one annotation per label that has a place; where cells are many, those of many cells go first
    */
-  function annotations(labels, view, area, theme, boxed = false) {
+  function annotations(labels, view, area, theme, { only = null, boxed = false } = {}) {
     const scaleX = area.width / (view.x[1] - view.x[0]);
     const scaleY = area.height / (view.y[1] - view.y[0]);
-    const boxes = labels.map(({ label, x, y }) => ({
+    const shown = labels.filter(({ code }) => !only || only.has(code)).sort((a, b) => b.count - a.count);
+    const boxes = shown.map(({ label, x, y }) => ({
       x: (x - view.x[0]) * scaleX,
       y: (view.y[1] - y) * scaleY,
       w: measure(shorten(label), SIZE, 600) + 6,
       h: SIZE + 5,
     }));
-    const seen = boxes.map((b) => b.x >= 0 && b.x <= area.width && b.y >= 0 && b.y <= area.height);
-    const inView = boxes.filter((_, k) => seen[k]);
-    const shifts = spread(inView);
+    const seen = (b) => b.x >= 0 && b.x <= area.width && b.y >= 0 && b.y <= area.height;
+    const shifts = place(boxes.filter(seen), area, only !== null);
     const paper = theme.background.join(',');
     const halo = [[1, 1, 0], [-1, 1, 0], [1, -1, 0], [-1, -1, 0], [0, 0, 4], [0, 0, 4]].map(([x, y, blur]) => `${x}px ${y}px ${blur}px rgb(${paper})`);
-    return labels.map(({ label, x, y }, k) => {
-      let dx = 0, dy = 0;
-      if (seen[k]) {
-        const box = boxes[k];
-        ({ dx, dy } = shifts.shift());
-        // inside the frame as long as the cells themselves are
-        dx += Math.max(0, box.w / 2 - box.x - dx) - Math.max(0, box.x + dx + box.w / 2 - area.width);
-        dy += Math.max(0, box.h / 2 - box.y - dy) - Math.max(0, box.y + dy + box.h / 2 - area.height);
-      }
-      return {
-        name: 'centroid', x, y, xref: 'x', yref: 'y', xshift: Math.round(dx), yshift: -Math.round(dy),
+    return shown.flatMap(({ label, x, y }, k) => {
+      // a label out of view comes along when the view is moved, and finds its place when it rests
+      const shift = seen(boxes[k]) ? shifts.shift() : { dx: 0, dy: 0 };
+      if (!shift) return [];
+      return [{
+        name: 'centroid', x, y, xref: 'x', yref: 'y', xshift: Math.round(shift.dx), yshift: -Math.round(shift.dy),
         text: inert(shorten(label)), showarrow: false, captureevents: false, borderpad: 1,
         font: { family: FONT, size: SIZE, weight: 600, color: `rgb(${theme.text.join(',')})`, shadow: boxed ? 'none' : halo.join(', ') },
         bgcolor: `rgba(${paper},${boxed ? 0.6 : 0})`,
-      };
+      }];
     });
   }
 
-  iscan.scatterLabels = { FONT, measure, inert, shorten, centroids, spread, annotations };
+  iscan.scatterLabels = { FONT, measure, inert, shorten, centroids, place, annotations };
 })();

@@ -124,16 +124,16 @@
     return ranges.length === 4 && ranges.every(Number.isFinite) ? { embedding, x: ranges.slice(0, 2), y: ranges.slice(2) } : null;
   })();
 
-  /** On a dark page light greys would shine: cells without a value, or with zero, step back there too. */
-  const DARK_GREYS = { zero: "#3b434e", missing: "#4b5461" };
+  /** On a dark page light greys would shine: zero, missing and other have greys of their own there. */
   function themed(spec) {
     if (document.documentElement.dataset.bsTheme !== "dark") return spec;
-    const grey = (colour, code) => (code === spec.missing ? DARK_GREYS.missing : spec.zero && colour === spec.zero ? DARK_GREYS.zero : colour);
+    const grey = (colour) => spec.on_dark[colour] || colour;
     return {
       ...spec,
       ink: spec.ink.map(grey),
-      zero: spec.zero && DARK_GREYS.zero,
-      legend: spec.legend.map((row) => ({ ...row, colour: grey(row.colour, row.code) })),
+      zero: spec.zero && grey(spec.zero),
+      legend: spec.legend.map((row) => ({ ...row, colour: grey(row.colour) })),
+      onPaper: spec,
     };
   }
 
@@ -207,13 +207,18 @@
 
   // -- keyboard ------------------------------------------------------------------------------------------------
 
-  const isTyping = (element) => element.closest("input, textarea, select, [contenteditable], [role=combobox], [role=listbox]");
+  const TYPING = "input, textarea, select, [contenteditable], [role=combobox], [role=listbox], .dash-dropdown-content";
+  /** A closed dropdown keeps the focus after a choice; one that is open searches for what is typed. */
+  const isTyping = (element) => element.closest(`${TYPING}, .dash-dropdown[aria-expanded=true]`);
 
   const KEYS = {
     "/": () => {
       byId("plot-gene").click();
+      const search = () => document.querySelector(".dash-dropdown-search")?.focus();
       // Dash puts the focus into a list's search only when the list has options, and this one waits for a word.
-      requestAnimationFrame(() => document.querySelector(".dash-dropdown-search")?.focus());
+      requestAnimationFrame(search);
+      // And on the chosen gene, when there is one.
+      setTimeout(search, 80);
     },
     h: () => byId("plot-pan").click(),
     z: () => byId("plot-zoom").click(),
@@ -221,17 +226,31 @@
     "?": () => byId("shell-help").click(),
   };
 
-  document.addEventListener("keydown", (event) => {
-    if (isTyping(event.target)) return;
+  function actOn(event) {
+    if (isTyping(event.target)) return false;
     const key = event.key.toLowerCase();
-    if ((event.ctrlKey || event.metaKey) && key === "z") {
-      byId(event.shiftKey ? "shell-redo" : "shell-undo").click();
+    if ((event.ctrlKey || event.metaKey) && key === "z") byId(event.shiftKey ? "shell-redo" : "shell-undo").click();
+    else if (!event.ctrlKey && !event.metaKey && !event.altKey && KEYS[key]) KEYS[key]();
+    else return false;
+    return true;
+  }
+
+  /** Keys that were acted on and are not up yet. */
+  const held = new Set();
+
+  // Before anything else hears of it: a cell of a grid would begin an edit, a closed dropdown (when the key is let go) a search.
+  const before = { capture: true };
+  document.addEventListener(
+    "keydown",
+    (event) => {
+      if (!actOn(event)) return;
+      held.add(event.code);
       event.preventDefault();
-    } else if (!event.ctrlKey && !event.metaKey && !event.altKey && KEYS[key]) {
-      KEYS[key]();
-      event.preventDefault();
-    }
-  });
+      event.stopPropagation();
+    },
+    before,
+  );
+  document.addEventListener("keyup", (event) => held.delete(event.code) && event.stopPropagation(), before);
 
   // -- tools of the plot ---------------------------------------------------------------------------------------
 

@@ -357,11 +357,12 @@ def test_long_labels_are_read_whole_in_the_legend(crowded: PlotPanel, browser: B
 
 
 def test_missing_and_zero_look_different(browser: Browser, serve: Serve, tmp_path: Path) -> None:
-    umap = {"X_umap": np.random.default_rng(0).normal(size=(40, 2))}
+    umap = np.random.default_rng(0).normal(size=(40, 2))
     counts = some_counts(40, 2)
+    # Beside each other: what is missing is painted below the rest.
     files = [
-        write_study(tmp_path / f"{genes[0]}.h5ad", cells=40, genes=genes, x=counts, obsm=umap)
-        for genes in (["LYZ", "MS4A1"], ["CD3D", "LYZ"])
+        write_study(tmp_path / f"{genes[0]}.h5ad", cells=40, genes=genes, x=counts, obsm={"X_umap": umap + shift})
+        for genes, shift in ((["LYZ", "MS4A1"], 0), (["CD3D", "LYZ"], 5))
     ]
     browser.prefer(prefers_color_scheme="light")
     shell, plot = Shell(browser).open(serve("serve", *files, "--single-user")), PlotPanel(browser)
