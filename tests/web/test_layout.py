@@ -148,6 +148,24 @@ def test_pages_of_an_application_without_matrix(make_app: MakeApp, tmp_path: Pat
     assert note
 
 
+def test_columns_are_told_in_singular_and_plural(make_app: MakeApp, tmp_path: Path) -> None:
+    from iscan_dash.web.pages import new_annotation
+    from tests.studies import write_study
+
+    score = [0.123456, 1.5]
+    first = write_study(tmp_path / "a.h5ad", {"stage": ["x", "x"], "lane": ["1", "2"], "score": score})
+    services = services_of(make_app(first, write_study(tmp_path / "b.h5ad", cells=2), single_user=True))
+    rows = {row["name"]: row["content"] for row in data.column_rows(services.workspace.study)}
+    assert rows == {
+        "stage": "1 level, 1 of 2 files",
+        "lane": "2 levels, 1 of 2 files",
+        "score": "0.1235 to 1.5, 1 of 2 files",
+        "Sample": "2 levels",
+    }
+    labels = [option["label"] for option in new_annotation.source_options(services.workspace, "metadata")]
+    assert labels == ["stage (1 level, 2 missing)", "lane (2 levels, 2 missing)", "Sample (2 levels)"]
+
+
 def imported_by(*modules: str) -> set[str]:
     """Return the top-level modules that are loaded when some modules are, in an interpreter of its own."""
     script = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\nprint(*sys.modules)"

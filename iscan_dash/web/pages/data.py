@@ -52,29 +52,33 @@ def layout(services: Services) -> html.Div:
 
 
 def _columns_grid() -> dag.AgGrid:
-    choice = {"editable": True, "cellEditor": "agSelectCellEditor", "cellClass": "cell-choice", "width": 120}
+    choice = {"cellEditor": "agSelectCellEditor", "headerTooltip": "Click to change, or press Enter"}
     return dag.AgGrid(
         id=Data.COLUMNS,
         className="grid columns-grid",
         columnDefs=[
-            {"field": "name", "headerName": "Name", "flex": 2, "minWidth": 110, "tooltipField": "name"},
-            {"field": "type", "headerName": "Type", "width": 90},
-            {"field": "content", "headerName": "Levels / range", "flex": 2, "minWidth": 120, "tooltipField": "content"},
-            {"field": "missing", "headerName": "Missing", "type": "numericColumn", "width": 90},
+            # So wide that all of them fit beside the plots in a window of 1400 pixels.
+            {"field": "name", "headerName": "Name", "flex": 5, "minWidth": 80, "tooltipField": "name"},
+            {"field": "type", "headerName": "Type", "width": 72},
+            {"field": "content", "headerName": "Levels / range", "flex": 7, "minWidth": 100, "tooltipField": "content"},
+            {"field": "missing", "headerName": "Missing", "type": "numericColumn", "width": 66},
             {
                 **choice,
                 "field": "treat_as",
                 "headerName": "Treat as",
+                "width": 84,
+                "editable": {"function": "params.data.choices.length > 1"},
+                "cellClassRules": {"cell-choice": "params.data.choices.length > 1"},
                 "cellEditorParams": {"function": "({values: params.data.choices})"},
-                "headerTooltip": "category, number, or ignore: double click to change",
             },
             {
                 **choice,
                 "field": "role",
                 "headerName": "Role",
+                "width": 90,
                 "cellEditorParams": {"values": ["metadata", "cluster"]},
                 "editable": {"function": "params.data.role !== 'sample'"},
-                "headerTooltip": "metadata or cluster: double click to change",
+                "cellClassRules": {"cell-choice": "params.data.role !== 'sample'"},
             },
         ],
         defaultColDef={"sortable": True, "resizable": True, "suppressHeaderMenuButton": True},
@@ -82,7 +86,7 @@ def _columns_grid() -> dag.AgGrid:
             "rowHeight": 28,
             "headerHeight": 28,
             "domLayout": "autoHeight",
-            "singleClickEdit": False,
+            "singleClickEdit": True,
             "stopEditingWhenCellsLoseFocus": True,
             "localeText": {"noRowsToShow": "No metadata columns in these files"},
             # Tab leaves the grid; the arrow keys move within it.
@@ -90,6 +94,7 @@ def _columns_grid() -> dag.AgGrid:
             "animateRows": False,
         },
         getRowId="params.data.name",
+        eventListeners={"cellEditingStarted": ["openChoice(params)"]},
     )
 
 
@@ -128,10 +133,10 @@ def _column_row(study: Study, info: ColumnInfo) -> dict[str, Any]:
     if isinstance(column, CategoryColumn):
         content = counted(len(column.labels), "level") if column.labels else "all missing"
     else:
-        ends = [end if column.is_integral else float(f"{end:.6g}") for end in column.range or ()]
+        ends = [end if column.is_integral else float(f"{end:.4g}") for end in column.range or ()]
         content = " to ".join(number_text(end) for end in ends) or "all missing"
     if info.n_files < len(study.datasets):
-        content += f" (in {info.n_files} of {len(study.datasets)} files)"
+        content += f", {info.n_files} of {len(study.datasets)} files"
     return row | {"content": content, "missing": f"{column.n_missing:,}"}
 
 
@@ -157,6 +162,7 @@ def inventory(study: Study) -> list[Any]:
     """Return the matrices, embeddings and gene names of the files as tables."""
     matrices = []
     for dataset, shown in zip(study.datasets, study.shown_matrices, strict=True):
+        file = [html.Div(html.Bdi(dataset.name), className="muted")] if len(study.datasets) > 1 else []
         for key, matrix in dataset.matrices.items():
             evidence = study.matrix_kind(dataset, key)
             name = study.matrix_name(dataset, key)
@@ -167,11 +173,10 @@ def inventory(study: Study) -> list[Any]:
             matrices.append(
                 html.Tr(
                     [
-                        html.Td(html.Bdi(dataset.name)) if len(study.datasets) > 1 else None,
-                        html.Td(html.Code(key)),
+                        html.Td([*file, html.Code(key)], title=str(dataset.path), className="file-name"),
                         html.Td(f"{matrix.shape[1]:,}", className="number"),
                         html.Td([evidence.description, html.Div(evidence.reason, className="muted")]),
-                        html.Td("gene colours" if key == shown else ""),
+                        html.Td("genes" if key == shown else ""),
                         html.Td(
                             dbc.Select(
                                 id={"type": "data-kind", "matrix": name},
@@ -184,7 +189,6 @@ def inventory(study: Study) -> list[Any]:
                 )
             )
     titles = ["Matrix", "Genes", "Values", "Used for", "Kind"]
-    titles = ["File", *titles] if len(study.datasets) > 1 else titles
     head = html.Thead(html.Tr([html.Th(title, className="number" if title == "Genes" else "") for title in titles]))
     return [
         html.Table([head, html.Tbody(matrices)], className="plain-table")
@@ -228,7 +232,7 @@ def files_table(services: Services) -> Any:
         rows.append(
             html.Tr(
                 [
-                    html.Td(html.Bdi(dataset.path.name), title=str(dataset.path)),
+                    html.Td(html.Bdi(dataset.path.name), title=str(dataset.path), className="file-name"),
                     html.Td(f"{dataset.n_cells:,}", className="number"),
                     html.Td(f"{dataset.stamp[1] / 1e6:,.1f} MB", className="number"),
                     html.Td(

@@ -190,7 +190,7 @@ def source_options(workspace: Workspace, kind: str) -> list[dict[str, Any]]:
 
 def _option(value: str, column: CategoryColumn, owner: str = "") -> dict[str, Any]:
     missing = "all missing" if column.n_missing == len(column) else f"{column.n_missing:,} missing"
-    detail = f"{len(column.labels):,} levels" + (f", {missing}" if column.n_missing else "")
+    detail = counted(len(column.labels), "level") + (f", {missing}" if column.n_missing else "")
     name = f"{column.name} of {owner}" if owner else column.name
     return {"value": value, "label": f"{name} ({detail})", "search": name}
 
