@@ -83,7 +83,9 @@ def create_app(settings: Settings) -> Dash:
     services = Services(workspaces, FileHashes([dataset.path for dataset in study.datasets], HASHING_DELAY))
     server.extensions["iscan"] = services
     routes.register(server, services)
-    for part in (topbar, naming, plot_panel, history, data, annotate, export):
+    # Without annotations there are no pages of them, at their addresses neither.
+    pages = (data,) if workspaces.is_closed else (data, annotate, export)
+    for part in (topbar, naming, plot_panel, history, *pages):
         part.register(app, services)
     _finish(app)
     app.layout = lambda: _layout(services)

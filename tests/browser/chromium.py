@@ -160,6 +160,17 @@ class Browser:
         """Accept errors in the console that contain one of some texts, from now on."""
         self._expected += parts
 
+    def expect_the_server_to_go(self) -> None:
+        """Accept from now on what the console says of a server that does not answer."""
+        self.expect_errors(
+            "the server did not respond",
+            "Failed to fetch",
+            "ERR_CONTENT_LENGTH_MISMATCH",
+            "ERR_CONNECTION_REFUSED",
+            "ERR_EMPTY_RESPONSE",
+            "ERR_CONNECTION_RESET",
+        )
+
     def requests(self) -> list[str]:
         """Return the addresses that pages asked for since this was last asked, data made by the page left out."""
         events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]

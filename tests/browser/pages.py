@@ -919,12 +919,12 @@ class ExistingAnnotations(Part):
         browser.click(f"#existing-deleted li:nth-child({self.recently_deleted().index(name) + 1}) button")
 
     def history(self, name: str) -> list[tuple[str, str]]:
-        """Rest the mouse on History and return its entries, the newest first: description and action."""
+        """Rest the mouse on History and return its entries, the newest first: description and first action."""
         self._open_history(name)
         rows = self.browser.js(
             """
             return [...document.querySelectorAll('.history-popover tbody tr')].map(
-              (row) => [row.cells[1].textContent, row.cells[2].textContent])"""
+              (row) => [row.cells[1].textContent, row.cells[2].firstElementChild.textContent])"""
         )
         return [tuple(row) for row in rows]
 

@@ -35,7 +35,7 @@ class Server:
     command
         ``demo``, or ``serve`` with its files and options.
     folder
-        Where its drafts go.
+        Where its drafts go, unless `command` says otherwise, and what it keeps itself.
     port
         Where it listens; a free port when 0.
     """
@@ -50,7 +50,9 @@ class Server:
 
     def start(self) -> "Server":
         """Start it, again on the port it had, and wait until it says that it is ready."""
-        options = ["--port", str(self._port), "--annotations-dir", str(self.folder)]
+        options = ["--port", str(self._port)]
+        if not {"--annotations-file", "--disable-annotations"} & set(self.command):
+            options += ["--annotations-dir", str(self.folder)]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "iscan_dash", *self.command, *options],
             stdout=subprocess.PIPE,

@@ -7,6 +7,7 @@ from tests.browser.chromium import Browser
 from tests.browser.pages import ExistingAnnotations, NewAnnotation, PlotPanel, Shell
 from tests.browser.server import Server
 from tests.browser.studies import N_CELLS, combined, small_values
+from tests.services.page_client import PageClient
 
 pytestmark = pytest.mark.browser
 
@@ -332,3 +333,73 @@ def test_a_tab_that_is_behind_overwrites_nothing(shell: Shell, server: Server) -
     assert existing.key("theirs") == key
     assert labels_of(server, shell, "theirs") == LABELS
     assert "mine" not in server.draft().columns
+
+
+def test_whoever_types_on_loses_nothing(shell: Shell, server: Server) -> None:
+    """The list is drawn anew after each field, while one is already in the next."""
+    browser = shell.browser
+    existing = listed(shell, "typed")
+    existing.focus("typed", "name")
+    browser.type_slowly(
+        *"typed name", Keys.TAB, *"none so far", Keys.TAB, *"By hand, in one go", Keys.SHIFT + Keys.TAB + Keys.NULL
+    )
+    browser.wait(lambda: existing.version("typed name") == 4, "the three edits")
+    assert existing.fields("typed name") == ("typed name", "none so far", "By hand, in one go")
+    assert labels_of(server, shell, "typed name") == [
+        "none so far" if label == "Unassigned" else label for label in LABELS
+    ]
+    assert existing.history("typed name") == [
+        ("Description changed", "now"),
+        ('Default label "Unassigned" renamed to "none so far"', "Revert"),
+        ('Renamed from "typed" to "typed name"', "Revert"),
+        ("Created from leiden", "Revert"),
+    ]
+
+
+def test_what_is_being_typed_stays_when_others_edit(shell: Shell, server: Server) -> None:
+    browser = shell.browser
+    existing = listed(shell, "both hands")
+    key = existing.key("both hands")
+    existing.focus("both hands", "description")
+    browser.type_slowly(*"the first half")
+    other = PageClient(int(server.url.rpartition(":")[2]))
+    try:
+        states = {"existing-versions": {key: 1}}
+        revision, said = other.edit("existing-default.value", "elsewhere", states, annotation=key)
+        assert (revision is not None, said) == (True, {})
+    finally:
+        other.close()
+    # The page follows around what is typed.
+    browser.wait(lambda: "elsewhere" in existing.labels("both hands"), "the label of the other session")
+    browser.until(lambda: existing.fields("both hands"), ("both hands", "elsewhere", "the first half"))
+    browser.type_slowly(*" and the second", Keys.ENTER)
+    browser.wait(lambda: existing.version("both hands") == 3, "the description")
+    assert existing.fields("both hands") == ("both hands", "elsewhere", "the first half and the second")
+    shell.reload()
+    existing.expand("both hands")
+    assert existing.description("both hands") == "the first half and the second"
+    assert shell.toasts() == []
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "sentence"),
+    [
+        ("name", "  ", "Enter a name."),
+        ("name", "Tissue", '"Tissue" is already used by a metadata column. Choose another name.'),
+        ("default", "", "Enter a default value."),
+        ("default", "4", 'This annotation already has a label "4". Choose another text.'),
+    ],
+)
+def test_a_refused_field_shows_again_what_holds(shell: Shell, field: str, text: str, sentence: str) -> None:
+    browser = shell.browser
+    name = f"keeps {field} from {text.strip() or 'nothing'}"
+    existing = listed(shell, name)
+    existing.focus(name, field)
+    browser.press(text or Keys.BACKSPACE, Keys.ENTER)
+    shell.wait_for_toast(sentence)
+    browser.until(lambda: existing.fields(name), (name, "Unassigned", ""))
+    assert shell.toasts() == [sentence]
+    assert existing.version(name) == 1
+    # It can be edited as before.
+    existing.describe(name, "still here")
+    browser.wait(lambda: existing.version(name) == 2, "the description")
