@@ -773,7 +773,8 @@ class ExistingAnnotations(Part):
         return self.browser.texts("#existing-table .annotation-name")
 
     def row(self, name: str) -> Row:
-        """Return a row of the list."""
+        """Return a row of the list, once it is there."""
+        self.key(name)
         texts = self.browser.js(
             """
             const row = [...document.querySelectorAll('#existing-table tr[data-annotation]')].find(
@@ -1021,7 +1022,7 @@ class ImportPanel(Part):
             """
             return [...document.querySelectorAll('.import-columns tbody tr')].map((row) => [
               row.querySelector('input[type=checkbox]').checked, row.querySelector('bdi').textContent,
-              row.cells[2].textContent, row.cells[3].textContent, row.querySelector('input[type=text]').value,
+              row.cells[2].textContent, row.cells[3].textContent, row.querySelector('input:not([type=checkbox])').value,
               [...row.cells[6].children].map((e) => e.textContent)])"""
         )
         return [
@@ -1044,7 +1045,9 @@ class ImportPanel(Part):
     def actions(self, column: str) -> list[str]:
         """Return what can be done with a column, nothing when that is not asked."""
         css = self._control("action", column)
-        return self.browser.texts(f"{css} option") if self.browser.is_shown(css) else []
+        options = self.browser.texts(f"{css} option") if self.browser.is_shown(css) else []
+        # Before them is the one that stands for nothing chosen yet.
+        return [text for text in options if text]
 
     def act(self, column: str, action: str) -> None:
         """Choose what is done with a column."""
