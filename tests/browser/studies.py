@@ -29,8 +29,8 @@ def small_obs() -> dict[str, Any]:
     }
 
 
-def small_study(path: Path) -> Path:
-    """Write a study of 60 cells with clusters and metadata, both with missing values, and a UMAP."""
+def small_study(path: Path, **parts: Any) -> Path:
+    """Write a study of 60 cells with clusters and metadata, both with missing values, and a UMAP; see `write_study`."""
     counts = some_counts(N_CELLS, len(GENES))
     centres = np.array([[0, 0], [6, 0], [0, 6], [6, 6], [3, 10]])[np.arange(N_CELLS) // 12]
     spread = np.random.default_rng(1).normal(0, 0.6, (N_CELLS, 2))
@@ -41,6 +41,7 @@ def small_study(path: Path) -> Path:
         x=log1p_cp10k(counts),
         layers={"counts": counts},
         obsm={"X_umap": (centres + spread).astype(np.float32)},
+        **parts,
     )
 
 
