@@ -8,6 +8,7 @@
     ├── NameRefused           an annotation name or label breaks a rule (carries the rule's code)
     ├── EditConflict          the annotation changed since the page last saw it
     ├── NothingToUndo         the undo or redo stack is empty
+    ├── PredictionRefused     cells cannot be labelled with this reference, matrix or setting
     ├── UserRefused           a user's name or password breaks a rule
     ├── SettingsConflict      two settings ask for what cannot be had together
     └── StorageError          a draft or journal cannot be read or written
@@ -68,6 +69,10 @@ class EditConflict(IscanError):
 
 class NothingToUndo(IscanError):
     """There is no edit of this user left to undo or redo."""
+
+
+class PredictionRefused(IscanError, ValueError):
+    """Cells cannot be labelled with this reference, matrix or setting."""
 
 
 class UserRefused(IscanError, ValueError):
