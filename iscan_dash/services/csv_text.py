@@ -52,7 +52,7 @@ def table_lines(
     tails, codes = _tails(annotations, study.n_cells)
     for start in range(0, study.n_cells, ROWS):
         block = slice(start, start + ROWS)
-        heads = _heads(study, block) if with_samples else _cells(study, block)
+        heads = row_heads(study, block) if with_samples else _cells(study, block)
         yield "".join(map(add, heads, map(tails.__getitem__, codes[block].tolist())))
 
 
@@ -78,7 +78,7 @@ def _factorise(values: np.ndarray, end: int) -> tuple[np.ndarray, np.ndarray]:
     return np.flatnonzero(is_used), (np.cumsum(is_used) - 1)[values]
 
 
-def _heads(study: Study, block: slice) -> list[str]:
+def row_heads(study: Study, block: slice) -> list[str]:
     """Return the beginnings of some rows: cell id and sample."""
     samples = study.samples
     if study.n_cells > MOST_KEPT:

@@ -1,0 +1,161 @@
+"""The cells of a study as the engine reads them: one matrix of several files, block by block."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from iscan_dash.core.singler.query import Query
+from iscan_dash.core.study import Study
+from iscan_dash.core.study.blocks import Block, RowBlocks
+from iscan_dash.core.study.dataset import Dataset
+from iscan_dash.core.study.matrices import MatrixKind
+from iscan_dash.core.study.study import KIND_ORDER
+from iscan_dash.errors import PredictionRefused, UnknownColumn
+
+
+@dataclass(frozen=True)
+class ChosenMatrix:
+    """The matrix of a file that is read.
+
+    Parameters
+    ----------
+    file
+        The file's name without its ending.
+    key
+        ``"X"``, ``"raw/X"`` or ``"layers/<name>"``.
+    kind
+        What its values are.
+    description
+        The same in words.
+    """
+
+    file: str
+    key: str
+    kind: MatrixKind
+    description: str
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return f"{self.key} of {self.file}"
+
+
+def choose_matrices(study: Study, key: str | None = None) -> tuple[ChosenMatrix, ...]:
+    """Choose the matrix of each file that cells are labelled by.
+
+    The one asked for; else the one with the most genes, of those the best for showing a gene (log values, then
+    counts). Per cell they all give the same labels, as only the order of a cell's genes matters. Scaled values never
+    do: scaling changes that order.
+
+    Parameters
+    ----------
+    study
+        The study.
+    key
+        The matrix asked for.
+
+    Raises
+    ------
+    UnknownColumn
+        A file has no such matrix.
+    PredictionRefused
+        The matrix of a file is scaled (E15), or it has none.
+    """
+    chosen = []
+    for dataset, file in zip(study.datasets, study.file_names, strict=True):
+        if key is not None and key not in dataset.matrices:
+            has = ", ".join(dataset.matrices) or "none"
+            raise UnknownColumn(f'{dataset.path.name} has no matrix "{key}". It has: {has}.')
+        if not dataset.matrices:
+            raise PredictionRefused(f"{dataset.path.name} has no expression matrix.")
+
+        def preference(name: str, dataset: Dataset = dataset) -> tuple[bool, int, int]:
+            kind = study.matrix_kind(dataset, name).kind
+            return kind is MatrixKind.SCALED, -dataset.matrices[name].shape[1], KIND_ORDER.index(kind)
+
+        own = key or min(dataset.matrices, key=preference)
+        evidence = study.matrix_kind(dataset, own)
+        if evidence.kind is MatrixKind.SCALED:
+            raise PredictionRefused(f"{own} looks scaled (negative values). Choose counts or log values.")
+        chosen.append(ChosenMatrix(file, own, evidence.kind, evidence.description))
+    return tuple(chosen)
+
+
+def gene_names(study: Study, matrices: Sequence[ChosenMatrix]) -> list[str | None]:
+    """Return the genes that all files have, in the order of the first; all of one file, as they are."""
+    names = [dataset.gene_names(matrix.key) for dataset, matrix in zip(study.datasets, matrices, strict=True)]
+    if len(set(names)) == 1:
+        return [name or None for name in names[0]]
+    everywhere = set.intersection(*map(set, names)) - {""}
+    return [name for name in dict.fromkeys(names[0]) if name in everywhere]
+
+
+@contextlib.contextmanager
+def study_query(study: Study, matrices: Sequence[ChosenMatrix], cells: np.ndarray | None = None) -> Iterator[Query]:
+    """Open the cells of a study for the engine.
+
+    Parameters
+    ----------
+    study
+        The study.
+    matrices
+        The matrix of each file.
+    cells
+        Which cells, shape (n_cells,), bool; all when None.
+    """
+    genes = gene_names(study, matrices)
+    readers = [
+        RowBlocks(dataset.matrices[matrix.key]) for dataset, matrix in zip(study.datasets, matrices, strict=True)
+    ]
+    columns = [
+        _columns(dataset.gene_names(matrix.key), genes)
+        for dataset, matrix in zip(study.datasets, matrices, strict=True)
+    ]
+
+    def blocks() -> Iterator[Block]:
+        row = 0
+        for reader, places in zip(readers, columns, strict=True):
+            for block in reader:
+                end = row + block.shape[0]
+                wanted = None if cells is None else cells[row:end]
+                row = end
+                if wanted is not None and not wanted.any():
+                    continue
+                own = block if wanted is None or wanted.all() else block[wanted]
+                yield own if places is None else _with_columns(own, places, len(genes))
+
+    kinds = {matrix.kind for matrix in matrices}
+    # Of several kinds only the order within a cell is used.
+    kind = kinds.pop() if len(kinds) == 1 else MatrixKind.NORMALISED
+    n_cells = study.n_cells if cells is None else int(cells.sum())
+    try:
+        yield Query(genes, n_cells, blocks, kind, matrices[0].key)
+    finally:
+        for reader in readers:
+            reader.close()
+
+
+def _columns(names: Sequence[str], genes: Sequence[str | None]) -> np.ndarray | None:
+    """Return where each gene is in a file, None where all genes are in their places."""
+    if len(names) == len(genes) and all((own or None) == gene for own, gene in zip(names, genes, strict=True)):
+        return None
+    first: dict[str, int] = {}
+    for place, name in enumerate(names):
+        first.setdefault(name, place)
+    return np.array([first[gene or ""] for gene in genes], np.int64)
+
+
+def _with_columns(block: Block, places: np.ndarray, n_genes: int) -> Block:
+    if not sparse.issparse(block):
+        return np.ascontiguousarray(block[:, places])
+    table = np.full(block.shape[1], -1, np.int32)
+    table[places] = np.arange(n_genes, dtype=np.int32)
+    moved = table[block.indices]
+    is_kept = moved >= 0
+    kept = sparse.csr_array((block.shape[0], n_genes), dtype=block.dtype)
+    kept.data, kept.indices = block.data[is_kept], moved[is_kept]
+    kept.indptr = np.concatenate([[0], np.cumsum(is_kept)])[block.indptr].astype(np.int64)
+    return kept
