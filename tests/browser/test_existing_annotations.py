@@ -216,9 +216,12 @@ def test_the_history_tells_what_happened_and_leads_back(shell: Shell, server: Se
     assert time[0].startswith("20")
     assert time[1] == time[0][:19].replace("T", " ") + " UTC"
     question = existing.ask_to_revert("the past", 2)
-    assert question == (
-        'No cell of "the past" changes its label; name, labels or description go back. Undo is possible.'
-    )
+    assert question.splitlines() == [
+        'No cell of "the past" will change. The revert itself can be undone.',
+        "",
+        'It was called "past".',
+        'Label "none" was called "Unassigned".',
+    ]
     existing.confirm_revert()
     browser.wait(lambda: "past" in existing.names() and "the past" not in existing.names(), "the first version")
     shell.wait_for_toast('"past" is at version 1 again.')
