@@ -19,6 +19,7 @@ from iscan_dash.services.drafts import (
     file_digest,
     find_place,
     keep_backup,
+    move_backups,
     set_aside,
     write_whole,
 )
@@ -29,6 +30,15 @@ _DRAFTS = "drafts"
 
 While a draft is replaced the new one stands before it; after a crash just then either may be on disk.
 """
+
+_TAKEN_OVER = "taken over"
+"""Journal setting: the digest of the draft of another program that was taken over last."""
+
+_WRITING = threading.Lock()
+
+
+class DraftChanged(Exception):
+    """Another program changed the draft just before it was replaced."""
 
 
 class Collection:
@@ -48,6 +58,8 @@ class Collection:
         The name until the user gives one.
     file
         The draft, when the server was given one file to keep.
+    is_closed
+        Whether the files are left alone.
 
     Raises
     ------
@@ -56,9 +68,18 @@ class Collection:
     """
 
     def __init__(
-        self, folder: Path, user: str, fingerprint: str, suggested_name: str, file: Path | None = None
+        self,
+        folder: Path,
+        user: str,
+        fingerprint: str,
+        suggested_name: str,
+        file: Path | None = None,
+        *,
+        is_closed: bool = False,
     ) -> None:
         self._lock = threading.RLock()
+        # Held while files are written or renamed, so that each sees the other's work whole.
+        self._files = threading.RLock()
         self._fingerprint = fingerprint
         self._suffix = draft_suffix(user, fingerprint)
         self._folder = folder
@@ -72,7 +93,7 @@ class Collection:
             found = find_place(folder, self._suffix)
             is_there = found is not None
             self._place = found or DraftPlace(folder, suggested_name, self._suffix)
-        if is_there:
+        if is_there and not is_closed:
             self._begin()
             self._settle()
 
@@ -183,9 +204,9 @@ class Collection:
         """
         if not NAME_RULE.fullmatch(name):
             raise NameRefused("E06", "Use 1 to 64 letters, digits, _ and -; the name becomes part of a file name.")
-        with self._lock:
-            if self._place.file is not None:
-                raise NameRefused("E06", f"This server keeps annotations in {self._place.file}.")
+        with self._files, self._lock:
+            if self.is_named:
+                raise NameRefused("E06", f"Your annotations are kept in {self._place.draft} already.")
             new = DraftPlace(self._folder, name, self._suffix)
             if self._journal is None:
                 self._place = new
@@ -207,6 +228,7 @@ class Collection:
                 if old.draft.exists():
                     old.draft.rename(new.draft)
                 self._place = new
+                move_backups(old, new)
             except OSError:
                 new.journal.rename(old.journal)
                 raise
@@ -237,17 +259,23 @@ class Collection:
             It cannot be written; the old one is untouched.
         StorageError
             The journal cannot be written.
+        DraftChanged
+            Another program changed the draft meanwhile; what it wrote is untouched.
         """
-        place = self._place
+        # One at a time: the drafts of many users would only slow each other and everything else.
+        with _WRITING, self._files:
+            place = self._place
 
-        def note(digest: str) -> None:
-            # Before the draft is replaced: after a crash in between, the one on disk is known all the same.
-            self.set_setting(_DRAFTS, [{"digest": digest, "seq": seq}, *self._records()[-1:]])
-            keep_backup(place.draft, place.backups)
+            def note(digest: str) -> None:
+                if self.edited_outside():
+                    raise DraftChanged(f"{place.draft.name} was changed by another program meanwhile")
+                # Before the draft is replaced: after a crash in between, the one on disk is known all the same.
+                self.set_setting(_DRAFTS, [{"digest": digest, "seq": seq}, *self._records()[-1:]])
+                keep_backup(place.draft, place.backups)
 
-        digest = write_whole(place.draft, pieces, before_replacing=note)
-        self._written_as = _look(place.draft)
-        self.set_setting(_DRAFTS, [{"digest": digest, "seq": seq}])
+            digest = write_whole(place.draft, pieces, before_replacing=note)
+            self._written_as = _look(place.draft)
+            self.set_setting(_DRAFTS, [{"digest": digest, "seq": seq}])
 
     def _records(self) -> list[dict[str, Any]]:
         return self.setting(_DRAFTS) or []
@@ -277,7 +305,9 @@ class Collection:
             return True
 
     def edited_outside(self) -> Path | None:
-        """Return the draft when it is not as this program left it, None when it is or there is none."""
+        """Return the draft when it is not as this program left it or took it over, None when it is or there is none."""
+        if self._journal is None:
+            return None
         draft = self._place.draft
         try:
             if _look(draft) == self._written_as:
@@ -285,10 +315,15 @@ class Collection:
             digest = file_digest(draft)
         except FileNotFoundError:
             return None
-        if any(record["digest"] == digest for record in self._records()):
+        known = {record["digest"] for record in self._records()} | {self.setting(_TAKEN_OVER)}
+        if digest in known:
             self._written_as = _look(draft)
             return None
         return draft
+
+    def take_over(self, digest: str) -> None:
+        """Take note of what another program wrote: it is part of the ledger from now on."""
+        self.set_setting(_TAKEN_OVER, digest)
 
     def set_draft_aside(self) -> Path:
         """Keep a draft that cannot be understood among the backups, and return where."""

@@ -116,8 +116,8 @@ class DraftPlace:
 
     @property
     def lock(self) -> Path:
-        """The file that only one process holds at a time; it does not depend on the name."""
-        return self.draft.with_name(f".{self.suffix}.lock")
+        """The file that only one process holds at a time; it does not depend on the collection's name."""
+        return self.draft.with_name(f".{self.draft.name}.lock" if self.file else f".{self.suffix}.lock")
 
 
 def find_place(folder: Path, suffix: str) -> DraftPlace | None:
@@ -222,6 +222,19 @@ def keep_backup(draft: Path, backups: Path) -> None:
         old.unlink(missing_ok=True)
 
 
+def move_backups(old: DraftPlace, new: DraftPlace) -> None:
+    """Let the earlier versions of a draft follow it to another name."""
+    versions = backup_versions(old.draft, old.backups)
+    if not versions:
+        return
+    new.backups.mkdir(exist_ok=True)
+    for _, path in versions:
+        path.rename(new.backups / path.name.replace(old.draft.stem, new.draft.stem, 1))
+    with contextlib.suppress(OSError):
+        # It may hold those of others.
+        old.backups.rmdir()
+
+
 def set_aside(draft: Path, backups: Path) -> Path:
     """Keep a draft that cannot be understood where no rotation reaches it, and return where."""
     backups.mkdir(exist_ok=True)
@@ -302,9 +315,6 @@ class SaveStatus:
     saved_at: str
 
 
-_WRITING = threading.Lock()
-
-
 class Autosaver:
     """Has a draft rewritten in a thread of its own, a moment after each edit, and again while that fails.
 
@@ -322,8 +332,8 @@ class Autosaver:
         self._wanted = self._done = 0
         self._stopping = False
         self._status = SaveStatus(SaveState.SAVED, "", str(path), "")
-        self._thread = threading.Thread(target=self._run, name="autosave", daemon=True)
-        self._thread.start()
+        # Begun with the first request: people who only look need none.
+        self._thread: threading.Thread | None = None
 
     @property
     def status(self) -> SaveStatus:
@@ -342,6 +352,9 @@ class Autosaver:
             self._wanted += 1
             if self._status.state is SaveState.SAVED:
                 self._set(SaveState.SAVING)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="autosave", daemon=True)
+                self._thread.start()
             self._wake.notify_all()
 
     def flush(self, timeout: float = 30) -> bool:
@@ -349,7 +362,9 @@ class Autosaver:
         with self._wake:
             self._stopping = True
             self._wake.notify_all()
-        self._thread.join(timeout)
+            thread = self._thread
+        if thread is not None:
+            thread.join(timeout)
         return self._done == self._wanted
 
     def _run(self) -> None:
@@ -366,9 +381,7 @@ class Autosaver:
 
     def _save(self, goal: int) -> None:
         try:
-            # One at a time: the drafts of many users would only slow each other and everything else.
-            with _WRITING:
-                self._save_draft()
+            self._save_draft()
         except Exception as error:
             if not isinstance(error, OSError | IscanError):
                 log.error("The draft %s was not written.", self._status.path, exc_info=error)

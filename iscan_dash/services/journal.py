@@ -21,6 +21,12 @@ FORMAT = 1
 PATIENCE = 5.0
 """Seconds to wait while another program has the file locked."""
 
+BATCH = 100
+"""Events that are read at once."""
+
+_SYNC = "PRAGMA synchronous = EXTRA"
+"""A commit is on the disk when it returns, the removal of SQLite's own journal included."""
+
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE events (
@@ -143,7 +149,7 @@ class Journal:
             ) from error
 
     def _prepare(self, fingerprint: str) -> None:
-        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute(_SYNC)
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
             if not self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
@@ -192,10 +198,14 @@ class Journal:
                     self._write_anew()
                     return self._insert(statement, values)
         except (sqlite3.Error, OSError) as error:
-            raise StorageError(
-                f"The {what} was not saved in {self.path}: {_reason(error)}. Free the disk or bring the folder back, "
-                "then try again."
-            ) from error
+            if getattr(error, "sqlite_errorname", "") == "SQLITE_BUSY":
+                sentence = f"The {what} was not saved: another program uses {self.path}. Try again in a moment."
+            else:
+                sentence = (
+                    f"The {what} was not saved in {self.path}: {_reason(error)}. Free the disk or bring the folder "
+                    "back, then try again."
+                )
+            raise StorageError(sentence) from error
 
     def _insert(self, statement: str, values: tuple[Any, ...]) -> int:
         with self._db:
@@ -214,15 +224,18 @@ class Journal:
             other = self.path.with_name(self.path.name + ending)
             if other.exists():
                 other.rename(other.with_name(f"{other.name}.{uuid4().hex}"))
-        copy = sqlite3.connect(self.path, timeout=PATIENCE, check_same_thread=False, isolation_level=None)
+        part = self.path.with_name(f".{self.path.name}.{uuid4().hex}")
         try:
-            self._db.backup(copy)
-        except sqlite3.Error:
-            copy.close()
-            raise
+            with closing(sqlite3.connect(part, isolation_level=None)) as copy:
+                copy.execute(_SYNC)
+                self._db.backup(copy)
+            # Under its name only when it is whole: a part of a journal would pass for one.
+            part.replace(self.path)
+        finally:
+            part.unlink(missing_ok=True)
         self._db.close()
-        self._db = copy
-        self._db.execute("PRAGMA synchronous = FULL")
+        self._db = sqlite3.connect(self.path, timeout=PATIENCE, check_same_thread=False, isolation_level=None)
+        self._db.execute(_SYNC)
 
     def replay(self, after: int = 0) -> Iterator[tuple[Event, Change]]:
         """Read the events with their changes, in order.
@@ -350,9 +363,13 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
 
 
 def _events(db: sqlite3.Connection, after: int) -> Iterator[tuple[Event, Change]]:
-    for row in db.execute(f"SELECT seq, {_COLUMNS} FROM events WHERE seq > ? ORDER BY seq", (after,)):
-        event = Event(*row[:9])
-        yield event, _read_change(event.annotation_id, *row[9:])
+    # In batches: as long as somebody reads, the writer has to wait.
+    asked = f"SELECT seq, {_COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT {BATCH}"
+    while rows := db.execute(asked, (after,)).fetchall():
+        for row in rows:
+            event = Event(*row[:9])
+            yield event, _read_change(event.annotation_id, *row[9:])
+        after = rows[-1][0]
 
 
 def _reason(error: Exception) -> str:

@@ -16,17 +16,28 @@ from iscan_dash.core.annotations.annotation import absent
 from iscan_dash.core.annotations.combine import Combined
 from iscan_dash.core.annotations.compare import Comparison, compare
 from iscan_dash.core.annotations.csv_table import open_csv_table
-from iscan_dash.core.annotations.label_table import LabelTable, import_column, match_table
+from iscan_dash.core.annotations.label_table import ColumnReport, LabelTable, import_column, match_table
 from iscan_dash.core.annotations.names import check_name, free_name
 from iscan_dash.core.annotations.outside import new_columns, outside_changes
 from iscan_dash.core.study import Choices, Study
 from iscan_dash.core.words import counted
-from iscan_dash.errors import DataError, EditConflict, NameRefused, NothingToUndo, StorageError, UnknownColumn
-from iscan_dash.services.collection import Collection
-from iscan_dash.services.drafts import Autosaver, DraftPlace, SaveStatus, collection_name
+from iscan_dash.errors import (
+    DataError,
+    EditConflict,
+    IscanError,
+    NameRefused,
+    NothingToUndo,
+    StorageError,
+    UnknownColumn,
+)
+from iscan_dash.services.collection import Collection, DraftChanged
+from iscan_dash.services.drafts import Autosaver, DraftPlace, SaveStatus, collection_name, file_digest
 from iscan_dash.services.export import export_lines
 from iscan_dash.services.journal import Event
 from iscan_dash.services.shared import SharedAnnotations
+
+TRIES = 3
+"""Drafts of another program that may come in between before writing is given up for now."""
 
 SETTLED = 1.0
 """Seconds after which a draft that another program writes is taken as complete."""
@@ -34,6 +45,7 @@ SETTLED = 1.0
 DEFAULT_LABEL = "Unassigned"
 UNDO_DEPTH = 200
 KEEP_DELETED = timedelta(days=30)
+NEWER_EDITS = "There are newer edits. Use the history or the list of deleted annotations instead."
 
 
 @dataclass(frozen=True)
@@ -139,23 +151,36 @@ class Ledger:
             if self._opened:
                 return
             self._collection = Collection(
-                self._folder, self.user, self._study.fingerprint, collection_name(self._study.title), self._file
+                self._folder,
+                self.user,
+                self._study.fingerprint,
+                collection_name(self._study.title),
+                self._file,
+                is_closed=self.is_closed,
             )
             try:
                 self._replay()
-                choices = self._collection.setting("choices")
-            except StorageError:
+                self._see_as_chosen()
+            except BaseException:
                 self._collection.close()
                 raise
-            if choices:
-                kept = Choices(**choices)
-                # What was asked for at the start goes before what was chosen earlier.
-                asked = self._study.choices.sample_column
-                self._study = self._study.with_choices(kept if asked is None else replace(kept, sample_column=asked))
             self._autosaver = Autosaver(self._collection.place.draft, self._save_draft)
             self._opened = True
             if self._collection.edited_outside() or self._collection.draft_is_behind(self._last_seq):
                 self._autosaver.request()
+
+    def _see_as_chosen(self) -> None:
+        """See the study with the choices that the journal holds."""
+        kept = self._collection.setting("choices")
+        if not kept:
+            return
+        asked = self._study.choices.sample_column
+        try:
+            choices = Choices(**kept)
+            # What was asked for at the start goes before what was chosen earlier.
+            self._study = self._study.with_choices(choices if asked is None else replace(choices, sample_column=asked))
+        except (IscanError, TypeError):
+            self._notify("What you chose on the Data page does not fit this study any more; choose again.")
 
     @property
     def _last_seq(self) -> int:
@@ -203,8 +228,12 @@ class Ledger:
     def watch_draft(self) -> None:
         """Have the draft looked at when another program changed it."""
         self.open()
-        if self._collection.edited_outside():
-            self._autosaver.request()
+        with self._lock:
+            if self._collection.was_begun_elsewhere():
+                # Nothing was made here yet: what was made there is read when next asked for.
+                self._opened = False
+            elif self._collection.edited_outside():
+                self._autosaver.request()
 
     def notices(self) -> list[Notice]:
         """Return what the user should know that no edit of theirs brought about."""
@@ -215,7 +244,6 @@ class Ledger:
         if self.is_closed:
             raise StorageError("Annotations are switched off on this server (--disable-annotations).")
         if self._collection.was_begun_elsewhere():
-            self._autosaver.flush()
             self._opened = False
             raise StorageError("Drafts of this study were begun elsewhere meanwhile. Load the page again to see them.")
 
@@ -341,24 +369,29 @@ class Ledger:
             if event is None:
                 raise NothingToUndo("There is nothing to undo.")
             if seq is not None and seq != event.seq:
-                raise NothingToUndo(
-                    "There are newer edits. Use the history or the list of deleted annotations instead."
-                )
+                raise NothingToUndo(NEWER_EDITS)
             self._apply(self._collection.change(event).inverse(), "undo", f"Undone: {event.description}", event.seq)
             return event
 
-    def redo(self) -> Event:
+    def redo(self, seq: int | None = None) -> Event:
         """Make the edit again that was undone last.
+
+        Parameters
+        ----------
+        seq
+            The event the user means; when another was undone last by now nothing is made again.
 
         Raises
         ------
         NothingToUndo
-            There is none.
+            There is none, or it is not the one that was meant.
         """
         with self._lock:
             event = self.redoable()
             if event is None:
                 raise NothingToUndo("There is nothing to redo.")
+            if seq is not None and seq != event.seq:
+                raise NothingToUndo(NEWER_EDITS)
             self._apply(self._collection.change(event), "redo", f"Redone: {event.description}", event.seq)
             return event
 
@@ -380,10 +413,23 @@ class Ledger:
                     undone.clear()
             return (done[-1] if done else None), (undone[-1] if undone else None)
 
-    def delete(self, annotation_id: str) -> Event:
-        """Delete an annotation; `undo` with the event that is returned, or `restore`, brings it back."""
+    def delete(self, annotation_id: str, base_version: int) -> Event:
+        """Delete an annotation; `undo` with the event that is returned, or `restore`, brings it back.
+
+        Parameters
+        ----------
+        annotation_id
+            The annotation.
+        base_version
+            The version the user saw.
+
+        Raises
+        ------
+        EditConflict
+            The annotation changed since.
+        """
         with self._lock:
-            state = self._own(annotation_id)
+            state = self._current(annotation_id, base_version)
             self._apply(edits.delete(state), "delete", f'Deleted "{state.live.name}"')
             return self._events[-1]
 
@@ -396,17 +442,29 @@ class Ledger:
                 raise NothingToUndo("This annotation is not deleted.")
             return self._apply(self._with_free_name(self._collection.change(event).inverse()), "restore", "Restored")
 
-    def revert(self, annotation_id: str, version: int) -> Annotation:
+    def revert(self, annotation_id: str, version: int, base_version: int) -> Annotation:
         """Make an annotation what it was at an earlier version, as a new event.
+
+        Parameters
+        ----------
+        annotation_id
+            The annotation.
+        version
+            What it shall be again.
+        base_version
+            The version the user compared that with.
 
         Raises
         ------
+        EditConflict
+            The annotation changed since.
         UnknownColumn
             The annotation has no such version.
         """
         with self._lock:
+            state = self._current(annotation_id, base_version)
             earlier, event = self._at(annotation_id, version)
-            change = edits.revert(self._own(annotation_id), earlier)
+            change = edits.revert(state, earlier)
             description = f"Reverted to version {version} ({event.description})"
             return self._apply(self._with_free_name(change), "revert", description)
 
@@ -474,7 +532,8 @@ class Ledger:
         state = self._own(annotation_id)
         if state.version != base_version:
             last = self.history(annotation_id)[0]
-            sentence = f"{last.author} saved a newer version ({last.time}). Reload or review the differences."
+            minute = last.time[:16].replace("T", " ")
+            sentence = f"{last.author} saved a newer version ({minute} UTC). Reload or review the differences."
             raise EditConflict(sentence, annotation_id, base_version)
         return state
 
@@ -541,11 +600,17 @@ class Ledger:
 
     def _save_draft(self) -> None:
         """Take over what was edited outside, then write the draft as of now."""
-        self._take_over_outside()
-        with self._lock:
-            states, seq = dict(self._states), self._last_seq
-        self._collection.write_draft(self._draft_text(states), seq)
-        self._written = states
+        for _ in range(TRIES):
+            self._take_over_outside()
+            with self._lock:
+                states, seq = dict(self._states), self._last_seq
+            try:
+                self._collection.write_draft(self._draft_text(states), seq)
+            except DraftChanged:
+                continue
+            self._written = states
+            return
+        raise StorageError("Another program keeps changing the draft. Close it there.")
 
     def _draft_text(self, states: Mapping[str, Annotation]) -> Iterator[str]:
         annotations = [state for state in states.values() if state.header is not None]
@@ -558,39 +623,52 @@ class Ledger:
             return
         # Whoever writes it may not be done.
         time.sleep(max(0.0, min(SETTLED, draft.stat().st_mtime + SETTLED - time.time())))
+        digest = file_digest(draft)
         with self._lock:
             try:
-                table = match_table(open_csv_table(draft), self._study, {}, max_items=self.max_items)
-                changes = list(outside_changes(table, self._written, self._states))
+                said = self._take_over(match_table(open_csv_table(draft), self._study, {}, max_items=self.max_items))
             except (DataError, NameRefused) as error:
-                kept = self._collection.set_draft_aside()
-                self._notify(
-                    f"{draft.name} was changed outside iscan-dash and could not be taken over: {error} "
-                    f"It is kept as {kept}."
-                )
-                return
-            for change in changes:
-                self._apply(change, "outside", "Edited outside")
-            said = (
-                [f"{counted(sum(change.delta.n_cells for change in changes), 'cell follows', 'cells follow')}"]
-                if changes
-                else []
-            )
-            for name in new_columns(table, self._written):
-                said.append(self._take_over_column(table, name, draft.name))
-            if said:
-                self._notify(f"{draft.name} was changed outside iscan-dash: {'; '.join(said)}. Undo takes it back.")
+                said = [f"it could not be taken over: {error} It is kept as {self._collection.set_draft_aside()}"]
+            # Once: while the draft cannot be written it stays as it is, and undo must not be undone.
+            self._collection.take_over(digest)
+        if said:
+            self._notify(f"{draft.name} was changed outside iscan-dash: {'; '.join(said).rstrip('.')}.")
 
-    def _take_over_column(self, table: LabelTable, name: str, file: str) -> str:
-        """Make an annotation of a column that another program added, and tell what became of it."""
-        (column,) = (column for column in table.report.columns if column.name == name)
+    def _take_over(self, table: LabelTable) -> list[str]:
+        """Make the differences of a draft into events, and tell what became of it."""
+        changes = list(outside_changes(table, self._written, self._states))
+        written = {change.annotation_id: change for change in outside_changes(table, self._written, self._written)}
+        columns = new_columns(table, self._written)
+        # From now on the draft of the other program is what was written last.
+        self._written = {
+            own: written[own].apply(state, state.modified) if own in written else state
+            for own, state in self._written.items()
+        }
+        for change in changes:
+            self._apply(change, "outside", "Edited outside")
+        n_cells = sum(change.delta.n_cells for change in changes)
+        said = [counted(n_cells, "cell follows", "cells follow")] if changes else []
+        left_out = [self._take_over_column(table, column, said) for column in columns]
+        report = table.report
+        n_rows = report.unmatched.count + report.duplicated.count + report.ambiguous.count
+        lost = [reason for reason in left_out if reason]
+        if n_rows:
+            lost.append(f"{counted(n_rows, 'row')} name no cell, or one that has a row already")
+        if lost:
+            said.append(f"not taken over: {', '.join(lost)}; the file is kept as {self._collection.set_draft_aside()}")
+        return said
+
+    def _take_over_column(self, table: LabelTable, column: ColumnReport, said: list[str]) -> str:
+        """Make an annotation of a column that another program added; return why not, ``""`` when it was made."""
         if not column.is_on:
-            return f'column "{name}" is left out ({column.reason.rstrip(".")})'
-        combined = import_column(table, name, DEFAULT_LABEL)
-        made = self._create(
-            free_name(name, self.taken_names()), combined, "import", {"file": file}, f"Read from {file}"
-        )
-        return f'"{made.live.name}" is new'
+            return f'column "{column.name}" ({column.reason.rstrip(".")})'
+        file = table.report.name
+        combined = import_column(table, column.name, DEFAULT_LABEL)
+        name = free_name(column.new_name, self.taken_names())
+        made = self._create(name, combined, "import", {"file": file, "column": column.name}, f"Read from {file}")
+        self._written[made.id] = replace(made, header=replace(made.live, name=column.name))
+        said.append(f'"{made.live.name}" is new')
+        return ""
 
     def _notify(self, text: str) -> None:
         self._notices = [*self._notices[-9:], Notice(uuid4().hex, text)]

@@ -1,7 +1,7 @@
 """The workspace: an open study, what is seen in it, and the annotations that a user makes of it."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 from uuid import uuid4
@@ -15,8 +15,9 @@ from iscan_dash.core.annotations.combine import Combined, CombineRecipe, combine
 from iscan_dash.core.annotations.label_table import LabelTable, import_column
 from iscan_dash.core.annotations.names import check_label, check_name, free_name
 from iscan_dash.core.annotations.outside import column_of
-from iscan_dash.core.study import CategoryColumn, Study
+from iscan_dash.core.study import CategoryColumn, Choices, Study
 from iscan_dash.core.study.health import Finding, check_study
+from iscan_dash.core.study.matrices import MatrixKind
 from iscan_dash.core.words import counted
 from iscan_dash.errors import UnknownColumn
 from iscan_dash.services.backups import Backup, list_backups, open_backup
@@ -57,12 +58,37 @@ class ImportChoice:
         The label of cells that the table has none for.
     replaces
         Whether the labels of the user's annotation of that name are replaced, as a new version of it.
+    seen
+        Id and version of the annotation that the user chose to replace; None means whatever has the name now.
     """
 
     column: str
     name: str
     default: str = DEFAULT_LABEL
     replaces: bool = False
+    seen: tuple[str, int] | None = None
+
+
+def check_choices(study: Study, choices: Choices) -> None:
+    """Refuse choices that do not fit a study, whatever the page sent.
+
+    Raises
+    ------
+    UnknownColumn
+        A choice is about a column that the study does not have, or is none of those on offer.
+    """
+    columns = set(study.columns)
+    asked = [choices.sample_column] if choices.sample_column else []
+    named = [*asked, *choices.treat_as, *choices.roles]
+    offered = {"category", "number", "ignore", "cluster", "metadata"}
+    values = [*choices.treat_as.values(), *choices.roles.values()]
+    kinds = {str(kind) for kind in MatrixKind}
+    if not all(isinstance(name, str) and name in columns for name in named):
+        raise UnknownColumn("The study has no such column. Choose one from the list.")
+    if not all(isinstance(value, str) and value in offered for value in values):
+        raise UnknownColumn("A column cannot be used like that. Choose from the list.")
+    if not all(isinstance(kind, str) and kind in kinds for kind in choices.matrix_kinds.values()):
+        raise UnknownColumn("There is no such kind of matrix. Choose from the list.")
 
 
 class Workspace(Ledger):
@@ -198,6 +224,8 @@ class Workspace(Ledger):
             A name or a label breaks a rule; no column is imported then.
         UnknownColumn
             There is no such column, or no annotation of the user to replace.
+        EditConflict
+            An annotation to replace changed since the user saw it.
         """
         file = table.report.name
         with self._lock:
@@ -207,7 +235,7 @@ class Workspace(Ledger):
             taken = self.taken_names()
             for choice in chosen:
                 combined = import_column(table, choice.column, choice.default)
-                replaced = self._named(choice.name) if choice.replaces else None
+                replaced = self._to_replace(choice) if choice.replaces else None
                 if replaced is None:
                     taken[check_name(choice.name, taken)] = "annotation"
                 ready.append((choice, combined, replaced))
@@ -220,8 +248,11 @@ class Workspace(Ledger):
                 made.append(self._create(choice.name, combined, "import", recipe, f"Read from {file}"))
             return made
 
-    def _named(self, name: str) -> Annotation:
-        """Return the user's annotation of a name."""
+    def _to_replace(self, choice: ImportChoice) -> Annotation:
+        """Return the user's annotation that a column replaces."""
+        if choice.seen is not None:
+            return self._current(*choice.seen)
+        name = choice.name
         for state in self.annotations():
             if state.live.name.casefold() == name.strip().casefold():
                 return state
@@ -249,16 +280,35 @@ class Workspace(Ledger):
         """
         return [(title, change.delta.n_cells) for title, change in self._backup_changes(name)]
 
-    def restore_backup(self, name: str) -> list[str]:
-        """Make annotations what they were in a backup, as new versions; see `preview_backup` for the errors.
+    def restore_backup(self, name: str, seen: Mapping[str, int]) -> list[str]:
+        """Make annotations what they were in a backup, as new versions.
+
+        Parameters
+        ----------
+        name
+            The backup's file name.
+        seen
+            The version of each annotation that the user saw, by its id.
 
         Returns
         -------
         list of str
             The annotations that changed.
+
+        Raises
+        ------
+        EditConflict
+            An annotation changed since; nothing is restored then.
+        StorageError
+            There is no such backup any more.
+        DataError
+            It cannot be read.
         """
         with self._lock:
             changes = [(title, change) for title, change in self._backup_changes(name) if not change.is_empty]
+            for _, change in changes:
+                if change.annotation_id in self._states:
+                    self._current(change.annotation_id, seen.get(change.annotation_id, 0))
             for _, change in changes:
                 self._apply(change, "restore", f"Restored from the backup {name}")
             return [title for title, _ in changes]
@@ -266,13 +316,15 @@ class Workspace(Ledger):
     def _backup_changes(self, name: str) -> list[tuple[str, Change]]:
         self.open()
         table, ids = open_backup(self.place, self._study, name)
-        found = []
+        found: list[tuple[str, Change]] = []
+        taken = self.taken_names()
         for column in table.report.columns:
             combined = import_column(table, column.name, DEFAULT_LABEL)
             state = self._states.get(ids.get(column.name, ""))
             if state is None or state.header is None:
                 # It was deleted since: it comes back as a new one.
-                new_name = free_name(column.new_name, self.taken_names())
+                new_name = free_name(column.new_name, taken)
+                taken[new_name] = "annotation"
                 found.append((new_name, self._creation(new_name, combined, "import", {"backup": name})))
             else:
                 labels = column_of(combined, column.name)
@@ -372,26 +424,34 @@ class Workspace(Ledger):
         """Rename a label; see `rename` for the errors."""
         with self._lock:
             state = self._current(annotation_id, base_version)
+            before = state.live.label(label_id).text
             change = edits.rename_label(state, label_id, text)
             what = "Default label" if label_id == DEFAULT else "Label"
-            after = change.after.by_id[label_id].text if change.after else ""
-            description = f'{what} "{state.live.by_id[label_id].text}" renamed to "{after}"'
+            after = change.after.label(label_id).text if change.after else ""
+            description = f'{what} "{before}" renamed to "{after}"'
             return self._apply(change, "rename label", description)
 
     def recolour_label(self, annotation_id: str, label_id: int, colour: str, base_version: int) -> Annotation:
         """Give a label another colour; see `rename` for the errors."""
         with self._lock:
             state = self._current(annotation_id, base_version)
-            description = f'Colour of "{state.live.by_id[label_id].text}" changed'
+            description = f'Colour of "{state.live.label(label_id).text}" changed'
             return self._apply(edits.recolour_label(state, label_id, colour), "recolour", description)
 
     # -- choices about the study -------------------------------------------------------------------------------------
 
     def choose(self, **changes: Any) -> None:
-        """Keep decisions of the user about the study: fields of `Choices` with their new values."""
+        """Keep decisions of the user about the study: fields of `Choices` with their new values.
+
+        Raises
+        ------
+        UnknownColumn
+            A choice is about a column that the study does not have, or is none of those on offer.
+        """
         self.open()
         with self._lock:
             choices = replace(self._study.choices, **changes)
+            check_choices(self._study, choices)
             if not self.is_closed:
                 self._check_writable()
                 self._collection.set_setting("choices", asdict(choices))

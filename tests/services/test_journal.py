@@ -247,9 +247,9 @@ class TestFailedAppend:
         journal._db.execute("PRAGMA busy_timeout = 1")
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(StorageError, match="database is locked"):
+            with pytest.raises(StorageError, match="another program uses"):
                 journal.append(event(), CREATE)
-            with pytest.raises(StorageError, match="database is locked"):
+            with pytest.raises(StorageError, match="another program uses"):
                 journal.set_setting("choices", {})
             other.execute("ROLLBACK")
 

@@ -1,7 +1,8 @@
 """A draft that other programs change: nothing of it is lost, and nothing of it is overwritten silently."""
 
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,7 @@ class TestBetweenTwoStarts:
         assert state.live.labels[3].id == 3
         assert '"NK, new"' in draft.read_text()
         assert [notice.text for notice in again.notices()] == [
-            f"{draft.name} was changed outside iscan-dash: 1 cell follows. Undo takes it back."
+            f"{draft.name} was changed outside iscan-dash: 1 cell follows."
         ]
         again.undo()
         assert texts(again.annotation(made.id)) == texts(made)
@@ -125,10 +126,64 @@ class TestBetweenTwoStarts:
         assert [state.live.name for state in again.annotations()] == ["theirs", "mine"]
         assert texts(again.annotations()[0]) == ["x0", "x1", "x2", "x3"]
         (notice,) = again.notices()
+        (kept,) = again.place.backups.glob("outside-*")
         assert notice.text == (
             f'{draft.name} was changed outside iscan-dash: "theirs" is new; '
-            'column "score" is left out (It holds numbers that are not whole). Undo takes it back.'
+            f'not taken over: column "score" (It holds numbers that are not whole); the file is kept as {kept}.'
         )
+        assert ",score" in kept.read_text()
+
+    def test_rows_that_name_no_cell_are_kept(self, open_workspace: Opener) -> None:
+        first = open_workspace()
+        first.create_from_existing("mine", [FATE], RECIPE)
+        first.close()
+        with first.place.draft.open("a") as stream:
+            stream.write('"precious","mine","T"\n')
+        again = open_workspace()
+        again.open()
+        until_saved(again)
+        (kept,) = again.place.backups.glob("outside-*")
+        assert "precious" in kept.read_text()
+        (notice,) = again.notices()
+        assert f"1 row name no cell, or one that has a row already; the file is kept as {kept}" in notice.text
+
+    def test_a_column_of_a_name_that_cannot_be_used_gets_another(self, open_workspace: Opener) -> None:
+        first = open_workspace()
+        first.create_from_existing("mine", [FATE], RECIPE)
+        first.close()
+        text = first.place.draft.read_text().replace('sample,"mine"', 'sample,"mine",cell/type')
+        lines = [f"{line},x" for line in text.splitlines()[-4:]]
+        first.place.draft.write_text("\n".join([*text.splitlines()[:-4], *lines]))
+        again = open_workspace()
+        again.open()
+        until_saved(again)
+        assert [state.live.name for state in again.annotations()] == ["cell-type", "mine"]
+
+    def test_is_taken_over_once_though_the_draft_cannot_be_written(self, open_workspace: Opener) -> None:
+        first = open_workspace()
+        made = first.create_from_existing("mine", [FATE], RECIPE)
+        first.close()
+        text = first.place.draft.read_text().replace('sample,"mine"', 'sample,"mine",theirs')
+        lines = [f"{line},x" for line in text.splitlines()[-4:]]
+        first.place.draft.write_text("\n".join([*text.splitlines()[:-4], *lines]).replace('"T"', '"NK"'))
+        # A file where the folder of backups should be.
+        first.place.backups.touch()
+        again = open_workspace()
+        again.open()
+        for _ in range(2000):
+            if again.save_status.state is SaveState.FAILED:
+                break
+            time.sleep(0.005)
+        time.sleep(0.1)
+        assert [state.live.name for state in again.annotations()] == ["theirs", "mine"]
+        again.undo()
+        again.undo()
+        time.sleep(0.1)
+        assert texts(again.annotation(made.id)) == texts(made)
+        assert [state.live.name for state in again.annotations()] == ["mine"]
+        first.place.backups.unlink()
+        draft = until_saved(again)
+        assert '"NK"' not in draft.read_text()
 
     def test_a_file_that_cannot_be_understood_is_kept(self, open_workspace: Opener) -> None:
         first = open_workspace()
@@ -208,6 +263,61 @@ class TestWhileItRuns:
         assert texts(workspace.annotation(made.id)) == ["B", "NK", "Unassigned", "B"]
         assert '"ours"' in draft.read_text()
 
+    def test_just_before_the_draft_is_replaced_is_not_lost(
+        self, open_workspace: Opener, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        workspace = open_workspace()
+        made = workspace.create_from_existing("mine", [FATE], RECIPE)
+        draft = until_saved(workspace)
+        plain = workspace._draft_text
+        edits = iter([True])
+
+        def slow(states: Mapping[str, Annotation]) -> Iterator[str]:
+            yield from plain(states)
+            # While it is being written.
+            if next(edits, False):
+                change(draft, '"cell1","mine","T"', '"cell1","mine","NK"')
+
+        monkeypatch.setattr(workspace, "_draft_text", slow)
+        workspace.rename(made.id, "ours", 1)
+        for _ in range(2000):
+            if workspace.annotation(made.id).version == 3:
+                break
+            time.sleep(0.005)
+        until_saved(workspace)
+        assert texts(workspace.annotation(made.id)) == ["B", "NK", "Unassigned", "B"]
+        assert '"ours"' in draft.read_text()
+
+    def test_a_name_given_while_it_is_written_moves_all_files(
+        self, open_workspace: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        workspace = open_workspace()
+        made = workspace.create_from_existing("mine", [FATE], RECIPE)
+        until_saved(workspace)
+        plain = workspace._draft_text
+        began, may_end = threading.Event(), threading.Event()
+
+        def slow(states: Mapping[str, Annotation]) -> Iterator[str]:
+            yield from plain(states)
+            began.set()
+            may_end.wait(5)
+
+        monkeypatch.setattr(workspace, "_draft_text", slow)
+        workspace.assign(made.id, np.array([True, False, False, False]), "EDITED", 1)
+        assert began.wait(5)
+        naming = threading.Thread(target=workspace.name_collection, args=("other",))
+        naming.start()
+        may_end.set()
+        naming.join()
+        workspace.close()
+
+        assert sorted(path.name.split("-")[0] for path in tmp_path.glob("*.csv")) == ["other"]
+        assert [path.name for path in tmp_path.glob("*-backups")] == ["other-backups"]
+        assert len(list((tmp_path / "other-backups").iterdir())) == 1
+        again = open_workspace()
+        assert texts(again.annotation(made.id)) == ["EDITED", "T", "Unassigned", "B"]
+        assert len(again.history(made.id)) == 2
+
 
 class TestBackups:
     def test_each_draft_leaves_the_one_before(self, open_workspace: Opener) -> None:
@@ -257,7 +367,7 @@ class TestBackups:
         workspace = open_workspace()
         made = workspace.create_from_existing("mine", [FATE], RECIPE)
         until_saved(workspace)
-        workspace.delete(made.id)
+        workspace.delete(made.id, workspace.annotation(made.id).version)
         until_saved(workspace)
         (backup,) = workspace.backups()
         assert workspace.restore_backup(backup.name) == ["mine"]
@@ -310,8 +420,20 @@ class TestOneFile:
         (state,) = workspace.annotations()
         assert (state.live.name, texts(state)) == ("fate 2", ["T", "unassigned", "Unassigned", "Unassigned"])
 
+    def test_of_two_users_at_once_is_refused(self, open_workspace: Opener, tmp_path: Path) -> None:
+        first = open_workspace(file=tmp_path / "labels.csv")
+        first.create_from_existing("mine", [FATE], RECIPE)
+        with pytest.raises(StorageError, match="open in another iscan-dash"):
+            open_workspace(file=tmp_path / "labels.csv", user="bob").annotations()
+
 
 class TestNaming:
+    def test_is_done_once(self, open_workspace: Opener) -> None:
+        workspace = open_workspace()
+        workspace.name_collection("lab")
+        with pytest.raises(ValueError, match="are kept in"):
+            workspace.name_collection("other")
+
     def test_is_asked_for_once(self, open_workspace: Opener, tmp_path: Path) -> None:
         workspace = open_workspace()
         assert workspace.needs_name

@@ -79,7 +79,7 @@ class TestTwoUsers:
         assert bob.annotation(made.id).live.name == "ours"
         assert bob.annotation(made.id).codes.tolist() == made.codes.tolist()
         assert bob.annotation(made.id).live.owner == "Ada"
-        ada.delete(made.id)
+        ada.delete(made.id, ada.annotation(made.id).version)
         assert names(bob) == ([], [])
         with pytest.raises(UnknownColumn):
             bob.annotation(made.id)
@@ -91,8 +91,8 @@ class TestTwoUsers:
             lambda: bob.describe(made.id, "x", 1),
             lambda: bob.rename_label(made.id, 0, "x", 1),
             lambda: bob.recolour_label(made.id, 0, "#000000", 1),
-            lambda: bob.delete(made.id),
-            lambda: bob.revert(made.id, 1),
+            lambda: bob.delete(made.id, bob.annotation(made.id).version),
+            lambda: bob.revert(made.id, 1, bob.annotation(made.id).version),
         ]
         for edit in edits:
             with pytest.raises(EditConflict, match='"hers" belongs to Ada'):
@@ -180,8 +180,55 @@ class TestServers:
         (ada.place.folder / "x-aaaaaaaa.journal.db").write_bytes(b"no journal" * 100)
         assert names(bob) == ([], ["hers"])
 
+    def test_take_up_what_was_begun_elsewhere(self, study_path: Path, ada: Workspace) -> None:
+        elsewhere = open_all(study_path)
+        late = elsewhere.of("ada-id", "Ada")
+        assert late.annotations() == []
+        ada.create_from_existing("hers", [FATE], RECIPE)
+        ada.close()
+        draft = ada.place.draft.read_bytes()
+        # As the page asks every few seconds.
+        late.watch_draft()
+        assert names(late) == (["hers"], [])
+        elsewhere.close()
+        assert ada.place.draft.read_bytes() == draft
+
+
+class TestChoices:
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"sample_column": "nonsense"},
+            {"sample_column": 5},
+            {"sample_column": ["fate"]},
+            {"roles": {"fate": "x"}},
+            {"roles": {"none": "cluster"}},
+            {"treat_as": {"fate": 1}},
+            {"matrix_kinds": {"mine:X": "x"}},
+        ],
+    )
+    def test_that_do_not_fit_are_refused_before_they_are_kept(self, ada: Workspace, wrong: dict[str, object]) -> None:
+        with pytest.raises(UnknownColumn, match="list"):
+            ada.choose(**wrong)
+        assert ada.study.choices.sample_column is None
+        assert list(ada.place.folder.glob("*.db")) == []
+
 
 class TestClosedServer:
+    def test_leaves_drafts_alone(self, study_path: Path, ada: Workspace) -> None:
+        ada.create_from_existing("hers", [FATE], RECIPE)
+        ada.close()
+        ada.place.draft.unlink()
+        closed = open_all(study_path, is_closed=True)
+        looking = closed.of("ada-id", "Ada")
+        assert looking.annotations() == []
+        looking.watch_draft()
+        closed.close()
+        assert not ada.place.draft.exists()
+        editing = open_all(study_path)
+        assert names(editing.of("ada-id", "Ada")) == (["hers"], [])
+        editing.close()
+
     def test_shows_and_makes_no_annotations(self, study_path: Path, ada: Workspace) -> None:
         ada.create_from_existing("hers", [FATE], RECIPE)
         closed = open_all(study_path, is_closed=True)

@@ -8,7 +8,7 @@ from iscan_dash.core.annotations import edits
 from iscan_dash.core.annotations.annotation import Annotation
 from iscan_dash.core.annotations.change import Change
 from iscan_dash.core.annotations.combine import Combined
-from iscan_dash.core.annotations.label_table import LabelTable, import_column
+from iscan_dash.core.annotations.label_table import ColumnReport, LabelTable, import_column
 from iscan_dash.core.study.columns import CategoryColumn
 
 
@@ -63,7 +63,7 @@ def _ids(column: CategoryColumn, state: Annotation) -> np.ndarray:
     return found
 
 
-def new_columns(table: LabelTable, written: Mapping[str, Annotation]) -> list[str]:
-    """Return the columns of a draft that were not written with it, as the report calls them."""
+def new_columns(table: LabelTable, written: Mapping[str, Annotation]) -> list[ColumnReport]:
+    """Return the columns of a draft that were not written with it."""
     names = {state.header.name for state in written.values() if state.header}
-    return [column.name for column in table.report.columns if column.name not in names]
+    return [column for column in table.report.columns if column.name not in names]
