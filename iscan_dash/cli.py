@@ -5,31 +5,31 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
-from pydantic import ValidationError
 
 from iscan_dash import __version__
+from iscan_dash.cli_common import (
+    data_argument,
+    make_settings,
+    opened_study,
+    out_option,
+    plain_errors,
+    show_progress,
+    study_options,
+    with_options,
+)
+from iscan_dash.cli_predict import predict, references
 from iscan_dash.errors import IscanError, UnknownColumn
 from iscan_dash.settings import Settings
 
 if TYPE_CHECKING:
     # Loading these takes a moment that a command which does not need them is spared.
-    from iscan_dash.core.study import Study
     from iscan_dash.services.workspace import Workspace
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-EXIT_CANNOT_OPEN = 2
-
-study_options = (
-    click.option("--obs-names", metavar="COLUMN", help="An obs column with the cell ids, instead of the index."),
-    click.option("--sample-column", metavar="COLUMN", help="The obs column that tells samples apart."),
-    click.option("--max-category-items", type=int, metavar="N", help="Values above which colours are grouped [1000]."),
-)
 server_options = (
     click.option("--title", help="What to call the study."),
     click.option("--annotations-dir", type=click.Path(path_type=Path, file_okay=False), help="Where drafts go."),
@@ -53,16 +53,6 @@ server_options = (
     click.option("--allowed-hosts", metavar="NAMES", help="Names of this server, with commas between [any]."),
     click.option("--proxies", type=int, metavar="N", help="Trusted proxies in front of this server [0]."),
 )
-data_argument = click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
-
-
-def _with(options: tuple[Callable[[F], F], ...]) -> Callable[[F], F]:
-    def add(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -71,35 +61,39 @@ def main() -> None:
     """Give every cell of a single-cell study a trustworthy label."""
 
 
+main.add_command(predict)
+main.add_command(references)
+
+
 @main.command()
 @data_argument
-@_with(study_options)
-@_with(server_options)
+@with_options(study_options)
+@with_options(server_options)
 def serve(data: tuple[Path, ...], **options: Any) -> None:
     """Serve one or more .h5ad files (DATA) as one study."""
-    with _plain_errors():
-        _serve(_settings(options, data=data))
+    with plain_errors():
+        _serve(make_settings(options, data=data))
 
 
 @main.command()
-@_with(server_options)
+@with_options(server_options)
 def demo(**options: Any) -> None:
     """Serve the demo study that comes with iscan-dash."""
-    with _plain_errors():
-        _serve(_settings(options).with_demo())
+    with plain_errors():
+        _serve(make_settings(options).with_demo())
 
 
 @main.command()
 @data_argument
-@_with(study_options)
+@with_options(study_options)
 def check(data: tuple[Path, ...], **options: Any) -> None:
     """Look a study over: exit code 0 when all is well, 1 with warnings, 2 when it cannot be opened."""
     from iscan_dash.core.study import open_study
     from iscan_dash.core.study.health import Severity, check_study
     from iscan_dash.core.study.report import report_text
 
-    with _plain_errors():
-        settings = _settings(options, data=data)
+    with plain_errors():
+        settings = make_settings(options, data=data)
         study = open_study(settings.data, obs_names=settings.obs_names, sample_column=settings.sample_column)
         findings = check_study(study, settings.max_category_items)
         click.echo(report_text(study, findings))
@@ -129,7 +123,7 @@ def add_user(name: str, path: Path) -> None:
     """Add a user (NAME), or change the password of one; it is asked for."""
     from iscan_dash.services.accounts import Accounts
 
-    with _plain_errors():
+    with plain_errors():
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
         is_new = Accounts(path).add(name, password)
         click.echo(f"{name} can sign in now." if is_new else f"{name} has another password now.")
@@ -142,7 +136,7 @@ def remove_user(name: str, path: Path) -> None:
     """Remove a user (NAME), and sign them out."""
     from iscan_dash.services.accounts import Accounts
 
-    with _plain_errors():
+    with plain_errors():
         Accounts(path).remove(name)
         click.echo(f"{name} cannot sign in any more.")
 
@@ -153,27 +147,9 @@ def list_users(path: Path) -> None:
     """Name those who may sign in."""
     from iscan_dash.services.accounts import Accounts
 
-    with _plain_errors():
+    with plain_errors():
         for name in Accounts(path).names():
             click.echo(name)
-
-
-def _settings(options: dict[str, Any], **more: Any) -> Settings:
-    try:
-        return Settings(**more, **{name: value for name, value in options.items() if value is not None})
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise click.UsageError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
-
-
-@contextlib.contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Show a problem the user can act on as one sentence, without a traceback."""
-    try:
-        yield
-    except IscanError as error:
-        click.echo(f"iscan-dash: {error}", err=True)
-        sys.exit(EXIT_CANNOT_OPEN)
 
 
 def _serve(settings: Settings) -> None:
@@ -221,15 +197,14 @@ draft_options = (
     click.option("--user", help="Whose drafts [local]."),
 )
 table_argument = click.argument("table", type=click.Path(path_type=Path))
-out_option = click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The file to write.")
 
 
 @main.command("import")
 @data_argument
 @table_argument
-@_with(study_options)
-@_with(draft_options)
-@_with(table_options)
+@with_options(study_options)
+@with_options(draft_options)
+@with_options(table_options)
 @click.option("--replace", is_flag=True, help="Replace annotations of the same names, rather than adding new ones.")
 @click.option("--dry-run", is_flag=True, help="Only say how the table fits.")
 def import_table(data: tuple[Path, ...], table: Path, replace: bool, dry_run: bool, **options: Any) -> None:
@@ -238,7 +213,7 @@ def import_table(data: tuple[Path, ...], table: Path, replace: bool, dry_run: bo
     from iscan_dash.core.annotations.label_table import match_table, report_lines
     from iscan_dash.services.importing import import_choices
 
-    with _plain_errors(), _drafts(data, options) as workspace:
+    with plain_errors(), _drafts(data, options) as workspace:
         matched = match_table(
             open_csv_table(table),
             workspace.study,
@@ -259,8 +234,8 @@ def import_table(data: tuple[Path, ...], table: Path, replace: bool, dry_run: bo
 
 @main.command()
 @data_argument
-@_with(study_options)
-@_with(draft_options)
+@with_options(study_options)
+@with_options(draft_options)
 @out_option
 @click.option("--annotation", "names", multiple=True, metavar="NAME", help="An annotation to write [all].")
 @click.option("--cellxgene", is_flag=True, help="Write what cellxgene reads: no column of samples.")
@@ -268,7 +243,7 @@ def export(data: tuple[Path, ...], out: Path, names: tuple[str, ...], cellxgene:
     """Write the annotations of a study (DATA) to a new CSV file."""
     from iscan_dash.services.export import cellxgene_warnings, export_csv, named_annotations
 
-    with _plain_errors(), _drafts(data, options) as workspace:
+    with plain_errors(), _drafts(data, options) as workspace:
         chosen = named_annotations(workspace.annotations()[::-1], names)
         export_csv(out, workspace.study, chosen, for_cellxgene=cellxgene)
         click.echo(f"{out} was written: {', '.join(annotation.live.name for annotation in chosen)}.")
@@ -279,8 +254,8 @@ def export(data: tuple[Path, ...], out: Path, names: tuple[str, ...], cellxgene:
 @main.command()
 @data_argument
 @click.argument("draft", type=click.Path(path_type=Path))
-@_with(study_options)
-@_with(table_options)
+@with_options(study_options)
+@with_options(table_options)
 @out_option
 @click.option("--rename", multiple=True, metavar="OLD=NEW", help="Call a column otherwise in the new file.")
 def merge(data: tuple[Path, ...], draft: Path, out: Path, rename: tuple[str, ...], **options: Any) -> None:
@@ -295,7 +270,7 @@ def merge(data: tuple[Path, ...], draft: Path, out: Path, rename: tuple[str, ...
     from iscan_dash.services.merge import output_paths, table_column
 
     names = dict(_name_pair(pair) for pair in rename)
-    with _plain_errors(), _study(data, options) as (study, settings):
+    with plain_errors(), opened_study(data, options) as (study, settings):
         matched = match_table(
             open_csv_table(draft),
             study,
@@ -310,7 +285,7 @@ def merge(data: tuple[Path, ...], draft: Path, out: Path, rename: tuple[str, ...
         if unknown:
             raise UnknownColumn(f'There is no column "{unknown[0]}" to rename. There are: {", ".join(chosen)}.')
         columns = [table_column(matched, name, names.get(name, name), options["default"]) for name in chosen]
-        reports = merge_columns(study, columns, output_paths(study, out), progress=_show_progress)
+        reports = merge_columns(study, columns, output_paths(study, out), progress=show_progress)
         for report in reports or ():
             click.echo(report.statement)
 
@@ -322,33 +297,13 @@ def _name_pair(pair: str) -> tuple[str, str]:
     return old, new
 
 
-def _show_progress(part: float, what: str) -> None:
-    if sys.stderr.isatty():
-        end = "\n" if part == 1 else ""
-        click.echo(f"\r\033[K{part:4.0%} {what}{end}", nl=False, err=True)
-
-
-@contextlib.contextmanager
-def _study(data: tuple[Path, ...], options: dict[str, Any]) -> "Iterator[tuple[Study, Settings]]":
-    """Open the study of a command, and close it."""
-    from iscan_dash.core.study import open_study
-
-    wanted = ("obs_names", "sample_column", "max_category_items", "annotations_dir")
-    settings = _settings({name: options.get(name) for name in wanted}, data=data)
-    study = open_study(settings.data, obs_names=settings.obs_names, sample_column=settings.sample_column)
-    try:
-        yield study, settings
-    finally:
-        study.close()
-
-
 @contextlib.contextmanager
 def _drafts(data: tuple[Path, ...], options: dict[str, Any]) -> "Iterator[Workspace]":
     """Open the drafts of a user for a command; they are saved when it ends."""
     from iscan_dash.services.drafts import annotations_folder
     from iscan_dash.services.workspace import Workspace
 
-    with _study(data, options) as (study, settings):
+    with opened_study(data, options) as (study, settings):
         workspace = Workspace(
             study,
             user=options["user"] or settings.user,

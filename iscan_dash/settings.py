@@ -68,8 +68,11 @@ class Settings(BaseSettings):
     users: Path | None = None
     """The file of those who may sign in, made with ``iscan-dash users``."""
 
+    references: Path | None = None
+    """A folder of one's own references, beside those that come with the package and those that are installed."""
+
     data_dir: Path = Field(default_factory=lambda: user_data_path("iscan-dash"))
-    """Where the server keeps its secret."""
+    """Where the server keeps its secret, and where references are installed."""
 
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Names under which the server may be asked for, separated by commas; any when empty."""

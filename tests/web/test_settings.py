@@ -47,6 +47,7 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
         "DATA_DIR": "state",
         "ALLOWED_HOSTS": "lab.example, [fd00::1],",
         "PROXIES": "2",
+        "REFERENCES": "ours",
     }
     # What cannot be had together with the others.
     apart = {"ANNOTATIONS_FILE": "a.csv", "DISABLE_ANNOTATIONS": "true", "USER_HEADER": "X-User", "USERS": "users.txt"}
@@ -66,6 +67,7 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
         data_dir=Path("state"),
         allowed_hosts=("lab.example", "[fd00::1]"),
         proxies=2,
+        references=Path("ours"),
     )
     assert {name.upper() for name in Settings.model_fields} == set(values) | set(apart)
     for name in values:

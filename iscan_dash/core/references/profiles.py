@@ -91,7 +91,9 @@ def inspect_profiles(path: Path, manifest: Manifest) -> Contents:
             problems += _label_problems(labels, column, getattr(manifest.ontology, granularity))
         if n_labels and max(n_labels.values()) == 1:
             problems.append("It has only one label: there is nothing to tell apart.")
-        problems += _matrix_problems(dataset, is_trusted=manifest.celldex is not None)
+        # What those of celldex hold is known.
+        is_trusted = manifest.celldex is not None
+        problems += _matrix_problems(dataset, is_trusted=is_trusted)
         names = dataset.gene_names()
         genes = inspect_genes(names)
         n_profiles, n_genes = dataset.n_cells, len(names)
@@ -103,7 +105,8 @@ def inspect_profiles(path: Path, manifest: Manifest) -> Contents:
         ):
             if said is not None and found is not None and said != found:
                 problems.append(f"It has {found:,} {what}; the manifest says {said:,}.")
-        if genes.species in {"human", "mouse"} and manifest.organism not in {genes.species, "unknown"}:
+        is_other = genes.species in {"human", "mouse"} and manifest.organism not in {genes.species, "unknown"}
+        if is_other and not is_trusted:
             problems.append(f"The manifest says {manifest.organism} but gene names look like {genes.species}.")
         return Contents(n_profiles, n_genes, n_labels, genes, tuple(problems))
     finally:
@@ -127,6 +130,15 @@ def read_labels(dataset: Dataset, column: str) -> list[str | None]:
         found = found.as_category()
     labels: list[str | None] = [*(label if label.strip() else None for label in found.labels), None]
     return [labels[code] for code in found.codes.tolist()]
+
+
+def label_names(matrix: Path, column: str) -> tuple[str, ...]:
+    """Return the different labels of a column, sorted."""
+    dataset = open_dataset(matrix)
+    try:
+        return tuple(sorted({label for label in read_labels(dataset, column) if label is not None}))
+    finally:
+        dataset.close()
 
 
 def read_values(dataset: Dataset) -> np.ndarray:
