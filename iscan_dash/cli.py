@@ -241,11 +241,16 @@ def import_table(data: tuple[Path, ...], table: Path, replace: bool, dry_run: bo
 @click.option("--cellxgene", is_flag=True, help="Write what cellxgene reads: no column of samples.")
 def export(data: tuple[Path, ...], out: Path, names: tuple[str, ...], cellxgene: bool, **options: Any) -> None:
     """Write the annotations of a study (DATA) to a new CSV file."""
+    from iscan_dash.services.drafts import annotations_folder
     from iscan_dash.services.export import cellxgene_warnings, export_csv, named_annotations
+    from iscan_dash.services.shared import SharedAnnotations
 
-    with plain_errors(), _drafts(data, options) as workspace:
-        chosen = named_annotations(workspace.annotations()[::-1], names)
-        export_csv(out, workspace.study, chosen, for_cellxgene=cellxgene)
+    with plain_errors(), opened_study(data, options) as (study, settings):
+        # Read as other users' are: a server may be editing them meanwhile.
+        folder = annotations_folder(settings.annotations_dir, study)
+        shared = SharedAnnotations(folder, study.fingerprint, study.n_cells)
+        chosen = named_annotations(shared.of_user(options["user"])[::-1], names)
+        export_csv(out, study, chosen, for_cellxgene=cellxgene)
         click.echo(f"{out} was written: {', '.join(annotation.live.name for annotation in chosen)}.")
         for code, warning in cellxgene_warnings(chosen) if cellxgene else ():
             click.echo(f"{code} warning: {warning}", err=True)

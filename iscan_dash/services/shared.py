@@ -9,7 +9,7 @@ from pathlib import Path
 
 from iscan_dash.core.annotations import Annotation
 from iscan_dash.core.annotations.annotation import absent
-from iscan_dash.errors import StorageError
+from iscan_dash.errors import StorageError, UnknownColumn
 from iscan_dash.services.collection import journals_in
 from iscan_dash.services.journal import JournalLabel, read_events, read_label
 
@@ -61,6 +61,28 @@ class SharedAnnotations:
             if read.label.user != user
             for state in reversed(read.shown.values())
         ]
+
+    def of_user(self, user: str | None = None) -> list[Annotation]:
+        """Return the annotations of a user, the newest first.
+
+        Parameters
+        ----------
+        user
+            Their id or name; the only one who has drafts here when None.
+
+        Raises
+        ------
+        UnknownColumn
+            The user has no drafts here, or several have and none is named.
+        """
+        reads = list(self._look().values())
+        found = [read for read in reads if user in {None, read.label.user, read.label.user_name}]
+        if not found and not (reads and user):
+            return []
+        if len(found) != 1:
+            users = ", ".join(sorted(read.label.user_name or read.label.user for read in reads))
+            raise UnknownColumn(f"Drafts of this study are kept here for: {users}. Name one of these users (--user).")
+        return list(reversed(found[0].shown.values()))
 
     def find(self, annotation_id: str) -> Annotation | None:
         """Return an annotation of any user, None when there is none of this id or it is deleted."""

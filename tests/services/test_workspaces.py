@@ -129,6 +129,22 @@ class TestTwoUsers:
         assert ada.undo().description == "Description changed"
 
 
+class TestOfUser:
+    def test_by_name_or_id_or_the_only_one(self, workspaces: Workspaces, ada: Workspace, bob: Workspace) -> None:
+        seen = workspaces.shared()
+        assert seen is not None
+        assert seen.of_user() == []
+        ada.create_from_existing("hers", [FATE], RECIPE)
+        ada.create_from_existing("hers too", [], RECIPE)
+        assert [state.live.name for state in seen.of_user()] == ["hers too", "hers"]
+        bob.create_from_existing("his", [FATE], RECIPE)
+        assert [state.live.name for state in seen.of_user("Bob")] == ["his"]
+        assert [state.live.name for state in seen.of_user("ada-id")] == ["hers too", "hers"]
+        for user in (None, "Cleo"):
+            with pytest.raises(UnknownColumn, match=r"are kept here for: Ada, Bob\."):
+                seen.of_user(user)
+
+
 class TestServers:
     def test_on_one_folder_see_each_other(self, study_path: Path, ada: Workspace) -> None:
         ada.create_from_existing("hers", [FATE], RECIPE)
