@@ -334,7 +334,7 @@ class Workspace(Ledger):
     # -- drafts of data that changed since ---------------------------------------------------------------------------
 
     def old_drafts(self) -> list[OldDrafts]:
-        """Return the user's drafts of other cells of which some are here, those that were dealt with left out."""
+        """Return the user's drafts of other cells of which some are here, those that were attached left out."""
         self.open()
         if self._file is not None or self.is_closed:
             return []
@@ -358,13 +358,9 @@ class Workspace(Ledger):
                 state = absent(uuid4().hex, self._study.n_cells)
                 change = edits.create(state, header, old.codes(annotation))
                 made.append(self._apply(change, "create", f"Re-attached from {old.name}"))
-            self.forget_old_drafts(old)
+            known = self._collection.setting("attached") or []
+            self._collection.set_setting("attached", [*known, old.fingerprint])
             return made
-
-    def forget_old_drafts(self, old: OldDrafts) -> None:
-        """Do not offer old drafts again; their files stay as they are."""
-        known = self._collection.setting("attached") or []
-        self._collection.set_setting("attached", [*known, old.fingerprint])
 
     def assign(self, annotation_id: str, rows: np.ndarray, text: str, base_version: int) -> Annotation:
         """Give some cells a label, which is added when the annotation does not have it; see `rename` for the errors.

@@ -9,13 +9,15 @@ from typing import Any
 import flask
 import pandas  # noqa: F401 - Plotly's JSON takes up a half-imported pandas when another thread imports it meanwhile
 from dash import Dash, html, set_props
+from pydantic import ValidationError
 
 from iscan_dash.core.study import open_study
 from iscan_dash.errors import IscanError
 from iscan_dash.services.hashes import FileHashes
 from iscan_dash.services.workspaces import Workspaces
 from iscan_dash.settings import Settings
-from iscan_dash.web import identity, layout, routes, security
+from iscan_dash.web import identity, layout, once, routes, security
+from iscan_dash.web.checked import CheckedDash
 from iscan_dash.web.components import history, naming, plot_panel, toast, topbar
 from iscan_dash.web.ids import Shell
 from iscan_dash.web.pages import annotate, data, export
@@ -64,7 +66,7 @@ def create_app(settings: Settings) -> Dash:
         is_closed=settings.disable_annotations,
     )
     server = flask.Flask(__name__, static_folder=None)
-    app = Dash(
+    app = CheckedDash(
         __name__,
         server=server,
         title=f"{study.title} - iscan-dash",
@@ -91,6 +93,7 @@ def create_app(settings: Settings) -> Dash:
     app.layout = lambda: _layout(services)
     security.register(server, app, settings)
     identity.register(server, settings)
+    once.register(server)
     threading.Thread(target=_warm_up, args=(services, settings.fixed_user), name="warm-up", daemon=True).start()
     return app
 
@@ -135,6 +138,8 @@ def _log_error(error: Exception) -> Any:
     """Say what happened on the page; keep the details of what nobody expected in the log."""
     if isinstance(error, IscanError):
         sentence = str(error)
+    elif isinstance(error, ValidationError):
+        sentence = "The request is not understood. Load the page again."
     else:
         log.error("A callback failed.", exc_info=error)
         sentence = (

@@ -12,6 +12,7 @@ class Shell(StrEnum):
     SAVE_TEXT = "shell-save-text"
     UNDO = "shell-undo"
     REDO = "shell-redo"
+    STEPS = "shell-steps"
     THEME = "shell-theme"
     HELP = "shell-help"
     HELP_DIALOG = "shell-help-dialog"
@@ -120,6 +121,7 @@ class Import(StrEnum):
     PROGRESS = "import-progress"
     ERROR = "import-error"
     LOADED = "import-loaded"
+    SEEN = "import-seen"
     MATCHING = "import-matching"
     ID_COLUMN = "import-id-column"
     SAMPLE_COLUMN = "import-sample-column"
@@ -191,6 +193,11 @@ def backup_button(name: str) -> dict[str, str]:
 def label_control(control: str, annotation_id: str, label_id: int) -> dict[str, str | int]:
     """Return the id of a control of one label of an annotation, such as its colour."""
     return {"type": f"existing-label-{control}", "annotation": annotation_id, "label": label_id}
+
+
+def older_button(annotation_id: str, shown: int) -> dict[str, str | int]:
+    """Return the id of the button that shows more versions of an annotation than so many."""
+    return {"type": "existing-older", "annotation": annotation_id, "shown": shown}
 
 
 def version_button(action: str, annotation_id: str, version: int) -> dict[str, str | int]:

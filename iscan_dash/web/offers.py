@@ -33,8 +33,8 @@ class Offers:
                 self._thread.start()
             return list(self._found)
 
-    def take(self, fingerprint: str) -> OldDrafts:
-        """Return an offer, which is closed by that.
+    def find(self, fingerprint: str) -> OldDrafts:
+        """Return an offer.
 
         Raises
         ------
@@ -44,9 +44,13 @@ class Offers:
         with self._lock:
             for old in self._found:
                 if old.fingerprint == fingerprint:
-                    self._found.remove(old)
                     return old
         raise UnknownColumn("These drafts were dealt with already.")
+
+    def close(self, old: OldDrafts) -> None:
+        """Do not make an offer again before the server is started anew."""
+        with self._lock:
+            self._found = [other for other in self._found if other.fingerprint != old.fingerprint]
 
     def _look(self) -> None:
         try:

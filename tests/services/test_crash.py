@@ -128,12 +128,12 @@ class Editor:
             self._ask(Edit(wanted, own, colour), "existing-label-colour.value", colour, page, label=1)
         elif wanted == "create":
             if len(self._versions) < MOST_ANNOTATIONS and len(self._deleted) < MOST_ANNOTATIONS:
-                self._ask(Edit(wanted, None, "duplicate"), "existing-duplicate.n_clicks", 1, {}, annotation=own)
+                self._ask(Edit(wanted, None, "duplicate"), "existing-duplicate.n_clicks", 1, page, annotation=own)
         elif wanted == "delete":
-            self._ask(Edit(wanted, own, ""), "existing-delete.n_clicks", 1, {})
+            self._ask(Edit(wanted, own, ""), "existing-delete.n_clicks", 1, page)
         elif self._deleted:
             own = self._chance.choice(sorted(self._deleted))
-            self._ask(Edit(wanted, own, ""), "existing-restore.n_clicks", 1, {}, annotation=own)
+            self._ask(Edit(wanted, own, ""), "existing-restore.n_clicks", 1, page, annotation=own)
 
     def _ask(self, edit: Edit, control: str, value: Any, page: dict[str, Any], **which: Any) -> None:
         if edit.annotation is not None:

@@ -366,7 +366,7 @@ class TestBackups:
         shutil.rmtree(workspace.place.backups)
         workspace.place.backups.write_text("a file in the way")
         copy = workspace.duplicate(made.id)
-        workspace.revert(made.id, 1)
+        workspace.revert(made.id, 1, workspace.annotation(made.id).version)
         until(workspace, SaveState.FAILED)
         time.sleep(0.1)
         workspace.close()

@@ -66,6 +66,11 @@ def change(draft: Path, old: str, new: str) -> None:
     draft.write_text(text.replace(old, new))
 
 
+def versions(workspace: Workspace) -> dict[str, int]:
+    """Return the version of each annotation as a page shows it now."""
+    return {state.id: state.version for state in workspace.annotations()}
+
+
 class TestBetweenTwoStarts:
     def test_changed_cells_become_an_event(self, open_workspace: Opener) -> None:
         first = open_workspace()
@@ -356,10 +361,10 @@ class TestBackups:
         assert [(column.name, column.n_labels) for column in oldest.columns] == [("mine", 3)]
         assert [(column.name, column.n_labels) for column in newest.columns] == [("mine", 3)]
         assert workspace.preview_backup(oldest.name) == [("ours", 2)]
-        assert workspace.restore_backup(oldest.name) == ["ours"]
+        assert workspace.restore_backup(oldest.name, versions(workspace)) == ["ours"]
         restored = workspace.annotation(made.id)
         assert (restored.live.name, texts(restored), restored.version) == ("ours", texts(made), 4)
-        assert workspace.restore_backup(oldest.name) == []
+        assert workspace.restore_backup(oldest.name, versions(workspace)) == []
         workspace.undo()
         assert texts(workspace.annotation(made.id)) == ["NK", "NK", "Unassigned", "B"]
 
@@ -370,7 +375,7 @@ class TestBackups:
         workspace.delete(made.id, workspace.annotation(made.id).version)
         until_saved(workspace)
         (backup,) = workspace.backups()
-        assert workspace.restore_backup(backup.name) == ["mine"]
+        assert workspace.restore_backup(backup.name, versions(workspace)) == ["mine"]
         (again,) = workspace.annotations()
         assert again.id != made.id
         assert texts(again) == texts(made)
@@ -378,7 +383,7 @@ class TestBackups:
     @pytest.mark.parametrize("name", ["", "../mine.h5ad", "mine.csv"])
     def test_of_another_name_are_refused(self, open_workspace: Opener, name: str) -> None:
         with pytest.raises(StorageError, match="rotated out"):
-            open_workspace().restore_backup(name)
+            open_workspace().restore_backup(name, {})
 
 
 class TestAssign:

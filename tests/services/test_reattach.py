@@ -132,22 +132,21 @@ def test_is_one_edit_that_undo_takes_back(open_workspace: Opener, old: Annotatio
     assert [texts(state) for state in workspace.annotations()] == [["B", "T", "none yet"]]
 
 
-@pytest.mark.parametrize("answer", ["reattach", "forget_old_drafts"])
-def test_is_offered_until_it_is_answered(open_workspace: Opener, old: Annotation, answer: str) -> None:
+def test_is_offered_until_it_is_attached(open_workspace: Opener, old: Annotation) -> None:
     workspace = open_workspace(CELLS[:3])
     for _ in range(2):
         (offer,) = workspace.old_drafts()
-    getattr(workspace, answer)(offer)
+    workspace.reattach(offer)
     assert workspace.old_drafts() == []
     workspace.close()
     again = open_workspace(CELLS[:3])
     assert again.old_drafts() == []
-    assert len(again.annotations()) == (answer == "reattach")
+    assert len(again.annotations()) == 1
     again.close()
     # Data that changed once more is another matter.
     later = open_workspace(CELLS[:2])
     offers = sorted((offer.n_matched, offer.n_old) for offer in later.old_drafts())
-    assert offers == ([(2, 3), (2, 4)] if answer == "reattach" else [(2, 4)])
+    assert offers == [(2, 3), (2, 4)]
 
 
 def test_the_same_data_under_another_name_keeps_its_drafts(
@@ -174,7 +173,7 @@ def test_several_annotations_come_in_their_order(open_workspace: Opener) -> None
     made = first.create_from_existing("a", [FATE], RECIPE)
     first.duplicate(made.id)
     gone = first.create_from_existing("gone", [FATE], RECIPE)
-    first.delete(gone.id)
+    first.delete(gone.id, first.annotation(gone.id).version)
     first.create_from_existing("b", [], CombineRecipe("to do"))
     first.close()
     workspace = open_workspace(CELLS[1:])
@@ -254,7 +253,7 @@ class TestIsNotOffered:
 
     def test_what_was_deleted(self, open_workspace: Opener) -> None:
         first = open_workspace(CELLS, FATES)
-        first.delete(first.create_from_existing("mine", [FATE], RECIPE).id)
+        first.delete(first.create_from_existing("mine", [FATE], RECIPE).id, 1)
         first.close()
         assert open_workspace(CELLS[:3]).old_drafts() == []
 

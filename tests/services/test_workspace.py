@@ -243,7 +243,7 @@ class TestEdits:
             workspace.describe(made.id, "", 1),
             workspace.rename_label(made.id, 1, "B", 1),
             workspace.recolour_label(made.id, 1, "#112233", 1),
-            workspace.revert(made.id, 1),
+            workspace.revert(made.id, 1, workspace.annotation(made.id).version),
         ):
             assert again == made
         assert workspace.revision == 1
@@ -255,23 +255,26 @@ class TestEdits:
             lambda: workspace.describe(made.id, "x", 1),
             lambda: workspace.rename_label(made.id, 1, "x", 1),
             lambda: workspace.recolour_label(made.id, 1, "#000000", 3),
+            lambda: workspace.delete(made.id, 1),
+            lambda: workspace.revert(made.id, 1, 1),
         ):
             with pytest.raises(EditConflict) as refused:
                 edit()
             assert str(refused.value) == (
-                f"ada saved a newer version ({newest.modified}). Reload or review the differences."
+                f"ada saved a newer version ({newest.modified[:16].replace('T', ' ')} UTC). "
+                "Reload or review the differences."
             )
         assert workspace.annotation(made.id) == newest
 
     def test_one_of_a_deleted_annotation_is_refused(self, workspace: Workspace, made: Annotation) -> None:
-        event = workspace.delete(made.id)
+        event = workspace.delete(made.id, workspace.annotation(made.id).version)
 
         assert (event.verb, event.description, event.n_cells, event.version) == ("delete", 'Deleted "mine"', 3, 2)
         for edit in (
             lambda: workspace.rename(made.id, "x", 2),
             lambda: workspace.duplicate(made.id),
-            lambda: workspace.delete(made.id),
-            lambda: workspace.revert(made.id, 1),
+            lambda: workspace.delete(made.id, 1),
+            lambda: workspace.revert(made.id, 1, 1),
             lambda: workspace.colours(Source("annotation", made.id)),
         ):
             with pytest.raises(UnknownColumn) as refused:
@@ -352,7 +355,7 @@ class TestDuplicate:
         original = workspace.create_from_existing("mine", [FATE], RECIPE)
         copy = workspace.duplicate(original.id)
         workspace.rename_label(copy.id, 1, "other", 1)
-        workspace.delete(copy.id)
+        workspace.delete(copy.id, workspace.annotation(copy.id).version)
 
         assert workspace.annotation(original.id) == original
 
@@ -361,7 +364,7 @@ class TestDeleteAndRestore:
     def test_brings_back_what_was_deleted(self, workspace: Workspace) -> None:
         made = workspace.create_from_existing("mine", [FATE], RECIPE)
         before = now()
-        workspace.delete(made.id)
+        workspace.delete(made.id, workspace.annotation(made.id).version)
         (deleted,) = workspace.deleted()
         restored = workspace.restore(made.id)
 
@@ -375,7 +378,7 @@ class TestDeleteAndRestore:
 
     def test_under_a_free_name(self, workspace: Workspace) -> None:
         made = workspace.create_from_existing("mine", [FATE], RECIPE)
-        workspace.delete(made.id)
+        workspace.delete(made.id, workspace.annotation(made.id).version)
         workspace.create_from_existing("MINE", [], RECIPE)
 
         assert workspace.restore(made.id).live.name == "mine (2)"
@@ -390,7 +393,7 @@ class TestDeleteAndRestore:
     def test_the_latest_comes_first(self, workspace: Workspace) -> None:
         ids = {name: workspace.create_from_existing(name, [], RECIPE).id for name in "abc"}
         for name in "bac":
-            workspace.delete(ids[name])
+            workspace.delete(ids[name], workspace.annotation(ids[name]).version)
         workspace.restore(ids["a"])
 
         assert [deleted.name for deleted in workspace.deleted()] == ["c", "b"]
@@ -407,17 +410,17 @@ class TestDeleteAndRestore:
     def test_what_undo_and_redo_deleted_can_be_restored(self, workspace: Workspace, steps: list[str]) -> None:
         made = workspace.create_from_existing("mine", [FATE], RECIPE)
         for step in steps:
-            getattr(workspace, step)(*([] if step in {"undo", "redo"} else [made.id]))
+            getattr(workspace, step)(*{"delete": [made.id, 1], "restore": [made.id]}.get(step, []))
 
         assert [deleted.name for deleted in workspace.deleted()] == ["mine"]
         assert workspace.restore(made.id).live == made.live
 
     def test_what_was_last_there_is_restored(self, workspace: Workspace) -> None:
         made = workspace.create_from_existing("mine", [FATE], RECIPE)
-        workspace.delete(made.id)
+        workspace.delete(made.id, workspace.annotation(made.id).version)
         workspace.restore(made.id)
         workspace.rename(made.id, "renamed", 3)
-        workspace.delete(made.id)
+        workspace.delete(made.id, workspace.annotation(made.id).version)
         for _ in range(3):
             workspace.undo()
 
@@ -427,7 +430,7 @@ class TestDeleteAndRestore:
     def test_after_30_days_it_is_not_offered(self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
         made = workspace.create_from_existing("mine", [FATE], RECIPE)
         monkeypatch.setattr(module, "now", lambda: "2026-01-01T00:00:00.000000+00:00")
-        workspace.delete(made.id)
+        workspace.delete(made.id, workspace.annotation(made.id).version)
 
         assert datetime.now(UTC) - datetime(2026, 1, 1, tzinfo=UTC) > module.KEEP_DELETED
         assert workspace.deleted() == []
@@ -438,26 +441,26 @@ class TestRevert:
         made = workspace.create_from_existing("mine", [FATE], RECIPE)
         workspace.rename(made.id, "yours", 1)
         renamed = workspace.rename_label(made.id, 1, "B cell", 2)
-        workspace.delete(made.id)
+        workspace.delete(made.id, workspace.annotation(made.id).version)
         workspace.restore(made.id)
 
         assert workspace.compare(made.id, 1).n_cells == 0
-        back = workspace.revert(made.id, 1)
+        back = workspace.revert(made.id, 1, workspace.annotation(made.id).version)
         assert back.live == made.live
         assert back.version == 6
         assert descriptions(workspace, made)[0] == "Reverted to version 1 (Created from fate)"
-        forth = workspace.revert(made.id, 5)
+        forth = workspace.revert(made.id, 5, workspace.annotation(made.id).version)
         assert forth.live == renamed.live
         assert descriptions(workspace, made)[0] == "Reverted to version 5 (Restored)"
 
     @pytest.mark.parametrize("version", [-1, 0, 2, 5])
     def test_to_a_version_without_annotation_is_refused(self, workspace: Workspace, version: int) -> None:
         made = workspace.create_from_existing("mine", [FATE], RECIPE)
-        workspace.delete(made.id)
+        workspace.delete(made.id, workspace.annotation(made.id).version)
         workspace.restore(made.id)
-        for look in (workspace.revert, workspace.compare):
+        for look in (lambda: workspace.revert(made.id, version, 3), lambda: workspace.compare(made.id, version)):
             with pytest.raises(UnknownColumn) as refused:
-                look(made.id, version)
+                look()
             assert str(refused.value) == f"This annotation has no version {version}."
 
     def test_to_a_name_that_is_taken_by_now(self, workspace: Workspace) -> None:
@@ -465,8 +468,8 @@ class TestRevert:
         workspace.rename(made.id, "yours", 1)
         workspace.create_from_existing("mine", [], RECIPE)
 
-        assert workspace.revert(made.id, 1).live.name == "mine (2)"
-        assert workspace.revert(made.id, 2).live.name == "yours"
+        assert workspace.revert(made.id, 1, workspace.annotation(made.id).version).live.name == "mine (2)"
+        assert workspace.revert(made.id, 2, workspace.annotation(made.id).version).live.name == "yours"
 
 
 class TestUndo:
@@ -512,7 +515,7 @@ class TestUndo:
 
     def test_only_the_event_that_was_meant(self, workspace: Workspace) -> None:
         made = workspace.create_from_existing("mine", [FATE], RECIPE)
-        event = workspace.delete(made.id)
+        event = workspace.delete(made.id, workspace.annotation(made.id).version)
         workspace.create_from_existing("other", [], RECIPE)
         with pytest.raises(NothingToUndo) as refused:
             workspace.undo(event.seq)
@@ -655,7 +658,7 @@ class TestOpening:
         before = hashlib.sha256(study_path.read_bytes()).hexdigest()
         made = workspace.create_from_existing("mine", [FATE, LEIDEN], RECIPE)
         workspace.rename_label(made.id, 1, "x", 1)
-        workspace.delete(made.id)
+        workspace.delete(made.id, workspace.annotation(made.id).version)
         workspace.restore(made.id)
         workspace.close()
 

@@ -249,7 +249,7 @@ class Histories(RuleBasedStateMachine):
     @rule(number=PICK)
     def delete(self, number: int) -> None:
         annotation_id, _, _ = self.pick(number)
-        event = self.workspace.delete(annotation_id)
+        event = self.workspace.delete(annotation_id, self.workspace.annotation(annotation_id).version)
         self.record(annotation_id, "delete", None)
         assert event.seq == len(self.steps)
 
@@ -270,10 +270,10 @@ class Histories(RuleBasedStateMachine):
         earlier = self.versions(annotation_id)[wanted]
         if earlier is None:
             with pytest.raises(UnknownColumn):
-                self.workspace.revert(annotation_id, wanted)
+                self.workspace.revert(annotation_id, wanted, self.workspace.annotation(annotation_id).version)
             return
         assert self.workspace.compare(annotation_id, wanted).n_cells == changed_cells(state, earlier)
-        self.workspace.revert(annotation_id, wanted)
+        self.workspace.revert(annotation_id, wanted, self.workspace.annotation(annotation_id).version)
         self.record(annotation_id, "revert", replace(earlier, name=self.free(earlier.name, annotation_id)))
 
     @precondition(lambda self: self.live())

@@ -44,7 +44,7 @@ def pages(app: Dash) -> dict[str, Any]:
         for name in ("first", "second")
     ]
     workspace.rename(made[0].id, "renamed", 1)
-    workspace.delete(made[1].id)
+    workspace.delete(made[1].id, workspace.annotation(made[1].id).version)
     workspace.duplicate(made[0].id)
     with asking(app):
         frame = app.layout()

@@ -97,7 +97,7 @@ def test_codes_are_sent_again_when_the_annotation_changed(client: FlaskClient, a
     workspace.rename(made.id, "changed", 1)
     again = client.get(path, headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status_code, again.data) == (200, first.data)
-    workspace.delete(made.id)
+    workspace.delete(made.id, workspace.annotation(made.id).version)
     gone = client.get(path)
     assert gone.status_code == 400
     assert sentence(gone) == "This annotation was deleted. Choose another one, or undo."

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from iscan_dash.core.study.columns import CategoryColumn, code_type
+from iscan_dash.errors import UnknownColumn
 
 DEFAULT = 0
 """Id of the default label: that of every cell nobody labelled."""
@@ -74,6 +75,18 @@ class Header:
     def by_id(self) -> dict[int, Label]:
         """The labels by their id."""
         return {label.id: label for label in self.labels}
+
+    def label(self, label_id: int) -> Label:
+        """Return one of the labels.
+
+        Raises
+        ------
+        UnknownColumn
+            There is no label of that id.
+        """
+        if label_id not in self.by_id:
+            raise UnknownColumn(f'"{self.name}" does not have this label. Load the page again.')
+        return self.by_id[label_id]
 
     def with_label(self, label: Label) -> "Header":
         """Return the header with one label replaced by its new form."""

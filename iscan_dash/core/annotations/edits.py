@@ -9,7 +9,7 @@ import numpy as np
 from iscan_dash.core import palette
 from iscan_dash.core.annotations.annotation import DEFAULT, Annotation, Header, Label
 from iscan_dash.core.annotations.change import Change
-from iscan_dash.core.annotations.names import check_label, check_name
+from iscan_dash.core.annotations.names import check_description, check_label, check_name
 from iscan_dash.core.study.columns import CategoryColumn
 from iscan_dash.errors import NameRefused
 
@@ -52,8 +52,15 @@ def rename(state: Annotation, name: str, taken: Mapping[str, str]) -> Change:
 
 
 def describe(state: Annotation, description: str) -> Change:
-    """Change the free text of an annotation (at most 2,000 characters are kept)."""
-    return Change.between(state, replace(state.live, description=description.strip()[:DESCRIPTION_LENGTH]))
+    """Change the free text of an annotation (at most 2,000 characters are kept).
+
+    Raises
+    ------
+    NameRefused
+        It has characters that no label may have either (E08).
+    """
+    kept = check_description(description)[:DESCRIPTION_LENGTH]
+    return Change.between(state, replace(state.live, description=kept))
 
 
 def rename_label(state: Annotation, label_id: int, text: str) -> Change:
@@ -67,7 +74,7 @@ def rename_label(state: Annotation, label_id: int, text: str) -> Change:
     kept = check_label(text)
     if any(label.text == kept and label.id != label_id for label in state.live.labels):
         raise NameRefused("E09", f'This annotation already has a label "{kept}". Choose another text.')
-    return Change.between(state, state.live.with_label(replace(state.live.by_id[label_id], text=kept)))
+    return Change.between(state, state.live.with_label(replace(state.live.label(label_id), text=kept)))
 
 
 def relabel(state: Annotation, rows: np.ndarray, column: CategoryColumn) -> Change:
@@ -118,7 +125,7 @@ def recolour_label(state: Annotation, label_id: int, colour: str) -> Change:
     """
     if not re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
         raise NameRefused("E08", f'"{colour}" is not a colour. Write it as #rrggbb.')
-    return Change.between(state, state.live.with_label(replace(state.live.by_id[label_id], colour=colour.lower())))
+    return Change.between(state, state.live.with_label(replace(state.live.label(label_id), colour=colour.lower())))
 
 
 def delete(state: Annotation) -> Change:

@@ -84,6 +84,20 @@ def check_label(text: str) -> str:
     return kept
 
 
+def check_description(text: str) -> str:
+    """Return a description as it will be kept: trimmed, in one line and in Unicode's composed form.
+
+    Raises
+    ------
+    NameRefused
+        With the code E08 (control characters, or marks that reorder text).
+    """
+    kept = plain_label(unicodedata.normalize("NFC", text)).strip()
+    if not _is_printable(kept):
+        raise NameRefused("E08", "Descriptions cannot contain control characters. Type the description again.")
+    return kept
+
+
 def plain_label(text: str) -> str:
     """Turn every run of tabs and line breaks into one space."""
     return re.sub(r"[\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+", " ", text)

@@ -3,13 +3,15 @@
 from typing import Any
 
 import dash_bootstrap_components as dbc
-from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import ALL, MATCH, Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from iscan_dash.core.annotations.compare import Comparison
 from iscan_dash.core.words import counted
 from iscan_dash.services.workspace import Workspace
+from iscan_dash.web.checked import triggered
 from iscan_dash.web.components import toast
-from iscan_dash.web.ids import Existing, Shell, version_button
+from iscan_dash.web.forms import Compare, OlderClick, RevertTarget, VersionClick
+from iscan_dash.web.ids import Existing, Shell, older_button, version_button
 from iscan_dash.web.services import Services
 
 MOST_MOVED = 50
@@ -54,19 +56,21 @@ def local_time(moment: str, *, brief: bool = False) -> html.Time:
 
 def entries(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
     """Return the newest 50 entries of each annotation's history, the newest first, without the cells."""
-    return {
-        state.id: [
-            {
-                "version": event.version,
-                "time": event.time,
-                "description": event.description,
-                "cells": event.n_cells,
-                "author": event.author,
-            }
-            for event in workspace.history(state.id)[:SHOWN]
-        ]
-        for state in workspace.annotations()
-    }
+    return {state.id: entries_of(workspace, state.id) for state in workspace.annotations()}
+
+
+def entries_of(workspace: Workspace, annotation_id: str, most: int = SHOWN) -> list[dict[str, Any]]:
+    """Return the newest entries of one annotation's history."""
+    return [
+        {
+            "version": event.version,
+            "time": event.time,
+            "description": event.description,
+            "cells": event.n_cells,
+            "author": event.author,
+        }
+        for event in workspace.history(annotation_id)[:most]
+    ]
 
 
 def popover_body(annotation_id: str, history: list[dict[str, Any]]) -> Any:
@@ -101,10 +105,8 @@ def popover_body(annotation_id: str, history: list[dict[str, Any]]) -> Any:
         )
     head = html.Thead(html.Tr([html.Th("Timestamp"), html.Th("Description"), html.Th("Action")]))
     older = history[-1]["version"] - 1 if history else 0
-    return [
-        html.Table([head, html.Tbody(rows)], className="plain-table"),
-        html.P(f"and {older:,} older versions", className="muted") if older else None,
-    ]
+    more = dbc.Button(f"Show older ({older:,})", id=older_button(annotation_id, len(history)), size="sm", color="link")
+    return [html.Table([head, html.Tbody(rows)], className="plain-table"), more if older else None]
 
 
 def comparison_view(found: Comparison, question: str = "") -> list[Any]:
@@ -135,8 +137,9 @@ def comparison_view(found: Comparison, question: str = "") -> list[Any]:
 
 def ask(services: Services, annotation_id: str, version: int) -> tuple[str, list[Any]]:
     """Return the title and the text of the question to put before a revert."""
-    state = services.workspace.annotation(annotation_id)
-    found = services.workspace.compare(annotation_id, version)
+    workspace = services.workspace
+    state = workspace.annotation(annotation_id)
+    found = workspace.compare(annotation_id, version)
     cells = counted(found.n_cells, "cell") if found.n_cells else "No cell"
     question = f'{cells} of "{state.live.name}" will change. The revert itself can be undone.'
     return f"Revert to version {version}", comparison_view(found, question)
@@ -147,10 +150,11 @@ def show_difference(services: Services, annotation_id: str, version: int) -> tup
     return f"Version {version} and now", comparison_view(services.workspace.compare(annotation_id, version))
 
 
-def revert(services: Services, annotation_id: str, version: int) -> tuple[int, dict[str, Any]]:
+def revert(services: Services, target: RevertTarget) -> tuple[int, dict[str, Any]]:
     """Make an annotation what it was."""
-    state = services.workspace.revert(annotation_id, version)
-    return services.workspace.revision, toast.message("success", f'"{state.live.name}" is at version {version} again.')
+    workspace, version = services.workspace, target.version
+    state = workspace.revert(target.annotation, version, target.base_version)
+    return workspace.revision, toast.message("success", f'"{state.live.name}" is at version {version} again.')
 
 
 def register(app: Dash, services: Services) -> None:
@@ -159,7 +163,7 @@ def register(app: Dash, services: Services) -> None:
     @app.callback(Output(Existing.HISTORY, "data"), Output(Existing.VERSIONS, "data"), Input(Shell.REVISION, "data"))
     def refill(_: int | None) -> tuple[dict[str, list[dict[str, Any]]], dict[str, int]]:
         found = entries(services.workspace)
-        return found, {annotation: history[0]["version"] for annotation, history in found.items()}
+        return found, {own: history[0]["version"] for own, history in found.items()}
 
     @app.callback(
         Output(Existing.REVERT_DIALOG, "is_open"),
@@ -182,18 +186,25 @@ def register(app: Dash, services: Services) -> None:
         _confirm: int | None,
     ) -> tuple[Any, ...]:
         stay = (no_update,) * 5
-        target = ctx.triggered_id
-        if target == Shell.TOAST_ACTION:
+        if ctx.triggered_id in {Existing.REVERT_CANCEL, Existing.REVERT_CONFIRM}:
+            return False, *(no_update,) * 4
+        if ctx.triggered_id == Shell.TOAST_ACTION:
             if not asked or asked.get("verb") != "compare":
                 return stay
-            target = {"type": "existing-compare", "annotation": asked["annotation"], "version": asked["version"]}
-        elif not isinstance(target, dict):
-            return False, *(no_update,) * 4
-        elif not ctx.triggered[0]["value"]:
-            return stay
-        reverts = target["type"] == "existing-revert"
-        title, text = (ask if reverts else show_difference)(services, str(target["annotation"]), int(target["version"]))
-        return True, title, text, dict(target), {} if reverts else {"display": "none"}
+            wanted, reverts = Compare.model_validate(asked), False
+        else:
+            click = triggered(VersionClick)
+            if not click or not click.value:
+                return stay
+            wanted, reverts = (
+                Compare(annotation=click.annotation, version=click.version),
+                click.type == "existing-revert",
+            )
+        # Before the comparison: what is edited meanwhile makes the answer one to an older version.
+        base_version = services.workspace.annotation(wanted.annotation).version
+        title, text = (ask if reverts else show_difference)(services, wanted.annotation, wanted.version)
+        target = RevertTarget(annotation=wanted.annotation, version=wanted.version, base_version=base_version)
+        return True, title, text, target.model_dump(), {} if reverts else {"display": "none"}
 
     @app.callback(
         *toast.outputs(),
@@ -201,5 +212,19 @@ def register(app: Dash, services: Services) -> None:
         State(Existing.REVERT_TARGET, "data"),
         prevent_initial_call=True,
     )
-    def go_back(_: int | None, target: dict[str, Any]) -> tuple[Any, Any]:
-        return toast.attempt(lambda: revert(services, target["annotation"], target["version"]))
+    def go_back(clicks: int | None, target: RevertTarget | None) -> tuple[Any, Any]:
+        if not clicks or target is None:
+            return no_update, no_update
+        return toast.attempt(lambda: revert(services, target))
+
+    @app.callback(
+        Output({"type": "existing-list", "annotation": MATCH}, "children"),
+        Input({"type": "existing-older", "annotation": MATCH, "shown": ALL}, "n_clicks"),
+        prevent_initial_call=True,
+    )
+    def show_older(_: list[int | None]) -> Any:
+        click = triggered(OlderClick)
+        if not click or not click.value:
+            return no_update
+        own = click.annotation
+        return popover_body(own, entries_of(services.workspace, own, max(0, click.shown) + SHOWN))

@@ -6,6 +6,7 @@ import dash_bootstrap_components as dbc
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 
 from iscan_dash.errors import IscanError
+from iscan_dash.web.checked import was_clicked
 from iscan_dash.web.ids import Naming
 from iscan_dash.web.services import Services
 
@@ -67,7 +68,9 @@ def register(app: Dash, services: Services) -> None:
         State(Naming.NAME, "value"),
         prevent_initial_call=True,
     )
-    def confirm(_clicks: int | None, _enters: int | None, name: str | None) -> tuple[str, Any]:
+    def confirm(_clicks: int | None, _enters: int | None, name: str | None) -> tuple[Any, Any]:
+        if not was_clicked():
+            return no_update, no_update
         return name_drafts(services, name)
 
     app.clientside_callback(

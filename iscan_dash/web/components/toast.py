@@ -50,24 +50,28 @@ def outputs() -> list[Output]:
     ]
 
 
-def attempt(edit: Callable[[], tuple[int, Any]]) -> tuple[Any, Any]:
+def attempt(edit: Callable[[], tuple[Any, Any]], retry: Callable[[], dict[str, Any]] | None = None) -> tuple[Any, Any]:
     """Run an edit; when it is refused, say why and change nothing.
 
     Parameters
     ----------
     edit
         Does the edit and returns the new revision and a message (or ``no_update``).
+    retry
+        Makes a button that keeps what was typed, for an edit of a version that is not the newest.
     """
     try:
         return edit()
-    except EditConflict as conflict:
-        ways_out = []
-        if conflict.annotation_id is not None:
-            review = action("Review", "compare", annotation=conflict.annotation_id, version=conflict.version)
-            ways_out = [action("Reload", "reload"), review]
-        return no_update, message("danger", str(conflict), *ways_out)
     except IscanError as error:
-        return no_update, message("danger", str(error))
+        return no_update, refusal(error, retry)
+
+
+def refusal(error: IscanError, retry: Callable[[], dict[str, Any]] | None = None) -> dict[str, Any]:
+    """Return the message that says why an edit is refused, with the ways out; see `attempt`."""
+    if not isinstance(error, EditConflict) or error.annotation_id is None:
+        return message("danger", str(error))
+    review = action("Review", "compare", annotation=error.annotation_id, version=error.version)
+    return message("danger", str(error), action("Reload", "reload"), review, *([retry()] if retry else []))
 
 
 def register(app: Dash) -> None:

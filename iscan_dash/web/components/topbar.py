@@ -3,9 +3,11 @@
 from typing import Any
 
 import dash_bootstrap_components as dbc
-from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 
+from iscan_dash.web.checked import was_clicked
 from iscan_dash.web.components import toast, user
+from iscan_dash.web.forms import Answer, Steps
 from iscan_dash.web.ids import Shell
 from iscan_dash.web.services import Services
 
@@ -20,7 +22,7 @@ SHORTCUTS = (
 )
 
 
-VERBS = {"restore", "reattach", "leave"}
+VERBS = ("restore", "reattach", "leave")
 """What buttons of messages ask for."""
 
 
@@ -44,6 +46,7 @@ def layout(services: Services) -> html.Header:
     return html.Header(
         className="topbar",
         children=[
+            dcc.Store(id=Shell.STEPS),
             html.Span("iscan-dash", className="brand"),
             html.Span(study.title, className="study-title", title=files, dir="auto"),
             html.Span(f"{study.n_cells:,} cells", className="muted numbers"),
@@ -82,30 +85,38 @@ def undo_buttons(services: Services) -> tuple[bool, str, bool, str]:
     )
 
 
-def undo(services: Services) -> tuple[int, dict[str, Any]]:
-    """Take back the last edit."""
-    event = services.workspace.undo()
+def steps(services: Services) -> dict[str, int | None]:
+    """Return the numbers of the events that undo and redo are about, as `Steps` has them."""
+    undoable, redoable = services.workspace.undoable(), services.workspace.redoable()
+    return {"undo": undoable.seq if undoable else None, "redo": redoable.seq if redoable else None}
+
+
+def undo(services: Services, seq: int | None) -> tuple[int, dict[str, Any]]:
+    """Take back the edit that the button shows."""
+    event = services.workspace.undo(0 if seq is None else seq)
     return services.workspace.revision, toast.message("success", f"Undone: {event.description}.")
 
 
-def redo(services: Services) -> tuple[int, dict[str, Any]]:
-    """Make the last undone edit again."""
-    event = services.workspace.redo()
+def redo(services: Services, seq: int | None) -> tuple[int, dict[str, Any]]:
+    """Make the undone edit again that the button shows."""
+    event = services.workspace.redo(0 if seq is None else seq)
     return services.workspace.revision, toast.message("success", f"Redone: {event.description}.")
 
 
-def answer(services: Services, given: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+def answer(services: Services, given: Answer) -> tuple[Any, dict[str, Any]]:
     """Do what a button of a message asks for."""
     workspace = services.workspace
-    if given["verb"] == "restore":
-        restored = workspace.restore(str(given["annotation"]))
+    if given.verb == "restore":
+        restored = workspace.restore(given.annotation)
         return workspace.revision, toast.message("success", f'"{restored.live.name}" is back.')
-    old = services.offers.take(str(given["fingerprint"]))
-    if given["verb"] == "reattach":
-        names = ", ".join(f'"{state.live.name}"' for state in workspace.reattach(old))
-        return workspace.revision, toast.message("success", f"{names}: back, for {old.n_matched:,} cells.")
-    workspace.forget_old_drafts(old)
-    return workspace.revision, toast.message("success", f"{old.name} stays as it is.")
+    old = services.offers.find(given.fingerprint)
+    if given.verb == "leave":
+        services.offers.close(old)
+        return no_update, toast.message("success", f"{old.name} stays as it is.")
+    names = ", ".join(f'"{state.live.name}"' for state in workspace.reattach(old))
+    # Only now: what was refused may be tried again.
+    services.offers.close(old)
+    return workspace.revision, toast.message("success", f"{names}: back, for {old.n_matched:,} cells.")
 
 
 def register(app: Dash, services: Services) -> None:
@@ -120,26 +131,38 @@ def register(app: Dash, services: Services) -> None:
         Output(Shell.REDO, "title"),
         Output(Shell.UNDO, "aria-label"),
         Output(Shell.REDO, "aria-label"),
+        Output(Shell.STEPS, "data"),
         Input(Shell.REVISION, "data"),
     )
-    def show_undo(_: int | None) -> tuple[bool, str, bool, str, str, str]:
+    def show_undo(_: int | None) -> tuple[bool, str, bool, str, str, str, dict[str, int | None]]:
         shown = undo_buttons(services)
-        return (*shown, shown[1], shown[3])
+        return (*shown, shown[1], shown[3], steps(services))
 
     @app.callback(
         *toast.outputs(),
+        Output(Shell.STEPS, "data", allow_duplicate=True),
         Input(Shell.UNDO, "n_clicks"),
         Input(Shell.REDO, "n_clicks"),
+        State(Shell.STEPS, "data"),
         prevent_initial_call=True,
+        # A click before the answer would mean the event that is being taken back.
+        running=[(Output(Shell.UNDO, "disabled"), True, False), (Output(Shell.REDO, "disabled"), True, False)],
     )
-    def take_back(_undo: int | None, _redo: int | None) -> tuple[Any, Any]:
-        return toast.attempt(lambda: undo(services) if ctx.triggered_id == Shell.UNDO else redo(services))
+    def take_back(_undo: int | None, _redo: int | None, shown: Steps | None) -> tuple[Any, Any, Any]:
+        if not was_clicked() or shown is None:
+            return no_update, no_update, no_update
+        is_undo = ctx.triggered_id == Shell.UNDO
+        revision, said = toast.attempt(
+            lambda: undo(services, shown.undo) if is_undo else redo(services, shown.redo),
+        )
+        return revision, said, steps(services)
 
     @app.callback(*toast.outputs(), Input(Shell.TOAST_ACTION, "data"), prevent_initial_call=True)
     def take_answer(given: dict[str, Any] | None) -> tuple[Any, Any]:
         if not given or given.get("verb") not in VERBS:
             return no_update, no_update
-        return toast.attempt(lambda: answer(services, given))
+        form = Answer.model_validate(given)
+        return toast.attempt(lambda: answer(services, form))
 
     @app.callback(
         Output(Shell.HELP_DIALOG, "is_open"),
@@ -147,7 +170,7 @@ def register(app: Dash, services: Services) -> None:
         State(Shell.HELP_DIALOG, "is_open"),
         prevent_initial_call=True,
     )
-    def show_help(_: int | None, is_open: bool) -> bool:
+    def show_help(_: int | None, is_open: bool | None) -> bool:
         return not is_open
 
     app.clientside_callback(

@@ -65,7 +65,7 @@ def register(app: Dash) -> None:
         State(Shell.USER, "children"),
         prevent_initial_call=True,
     )
-    def renamed(name: str | None, shown: str) -> tuple[Any, str, Any]:
-        if name == shown:
+    def renamed(name: str | None, shown: str | None) -> tuple[Any, str, Any]:
+        if name is None or name == shown:
             return no_update, "", no_update
         return rename(name)

@@ -5,7 +5,7 @@ from typing import Any
 import dash_ag_grid as dag
 import dash_bootstrap_components as dbc
 import numpy as np
-from dash import ALL, Dash, Input, Output, State, dcc, html, no_update, register_page
+from dash import ALL, Dash, Input, Output, dcc, html, no_update, register_page
 
 from iscan_dash.core.study import CategoryColumn, ColumnInfo, Study
 from iscan_dash.core.study.columns import number_text
@@ -15,13 +15,13 @@ from iscan_dash.core.study.health import Finding, Severity
 from iscan_dash.core.study.matrices import MatrixKind
 from iscan_dash.core.study.study import QC_AXES
 from iscan_dash.core.words import counted
+from iscan_dash.errors import UnknownColumn
+from iscan_dash.web.checked import triggered
 from iscan_dash.web.components import toast
 from iscan_dash.web.components.plot_panel import embedding_title
+from iscan_dash.web.forms import DETECTED, ColumnChoice, KindChoice
 from iscan_dash.web.ids import Data, Shell
 from iscan_dash.web.services import Services
-
-DETECTED = "detected"
-"""Choice of a matrix's kind that leaves it as detected."""
 
 ICONS = {Severity.WARNING: "exclamation-triangle-fill", Severity.INFO: "info-circle"}
 
@@ -259,21 +259,25 @@ def all_hashed(services: Services) -> bool:
     return all(services.hashes.get(dataset.path) for dataset in services.workspace.study.datasets)
 
 
-def choose_column(services: Services, row: dict[str, Any]) -> tuple[int, Any]:
+def choose_column(services: Services, row: ColumnChoice) -> tuple[int, Any]:
     """Keep how a column is treated, and its role."""
-    workspace, name = services.workspace, row["name"]
+    workspace, name = services.workspace, row.name
+    if name not in workspace.study.columns:
+        raise UnknownColumn(f'The study has no column "{name}".')
     choices, info = workspace.study.choices, workspace.study.columns[name]
-    if row["treat_as"] != info.treat_as and row["treat_as"] in {"category", "number", "ignore"}:
-        workspace.choose(treat_as={**choices.treat_as, name: row["treat_as"]})
-    if row["role"] != info.role and row["role"] in {"cluster", "metadata"}:
-        treat_as = {**choices.treat_as, name: "category"} if row["role"] == "cluster" else choices.treat_as
-        workspace.choose(roles={**choices.roles, name: row["role"]}, treat_as=treat_as)
+    if row.treat_as != info.treat_as and row.treat_as in {"category", "number", "ignore"}:
+        workspace.choose(treat_as={**choices.treat_as, name: row.treat_as})
+    if row.role != info.role and row.role in {"cluster", "metadata"}:
+        treat_as = {**choices.treat_as, name: "category"} if row.role == "cluster" else choices.treat_as
+        workspace.choose(roles={**choices.roles, name: row.role}, treat_as=treat_as)
     now = workspace.study.columns[name]
     return workspace.revision, toast.message("success", f"{name} is treated as {now.treat_as}, role {now.role}.")
 
 
 def choose_sample(services: Services, column: str) -> tuple[int, Any]:
-    """Keep which column tells the samples apart."""
+    """Keep which column tells the samples apart; ``""`` is none."""
+    if column and column not in services.workspace.study.columns:
+        raise UnknownColumn(f'The study has no column "{column}".')
     services.workspace.choose(sample_column=column)
     n_samples = counted(len(services.workspace.study.samples.labels), "sample")
     return services.workspace.revision, toast.message("success", f"The study has {n_samples} now.")
@@ -281,7 +285,10 @@ def choose_sample(services: Services, column: str) -> tuple[int, Any]:
 
 def choose_kind(services: Services, matrix: str, kind: str) -> tuple[int, Any]:
     """Keep what kind of values a matrix holds."""
-    kinds = {name: own for name, own in services.workspace.study.choices.matrix_kinds.items() if name != matrix}
+    study = services.workspace.study
+    if matrix not in {study.matrix_name(dataset, key) for dataset in study.datasets for key in dataset.matrices}:
+        raise UnknownColumn(f'The study has no matrix "{matrix}".')
+    kinds = {name: own for name, own in study.choices.matrix_kinds.items() if name != matrix}
     services.workspace.choose(matrix_kinds=kinds if kind == DETECTED else {**kinds, matrix: MatrixKind(kind)})
     return services.workspace.revision, toast.message("success", f"{matrix} is taken as {kind}.")
 
@@ -312,23 +319,23 @@ def register(app: Dash, services: Services) -> None:
     def column_chosen(changed: list[dict[str, Any]] | None) -> tuple[Any, Any]:
         if not changed:
             return no_update, no_update
-        return toast.attempt(lambda: choose_column(services, changed[0]["data"]))
+        chosen = ColumnChoice.model_validate(changed[0].get("data"))
+        return toast.attempt(lambda: choose_column(services, chosen))
 
     @app.callback(*toast.outputs(), Input(Data.SAMPLE, "value"), prevent_initial_call=True)
-    def sample_chosen(column: str) -> tuple[Any, Any]:
-        if column == (services.workspace.study.sample_column or ""):
+    def sample_chosen(column: str | None) -> tuple[Any, Any]:
+        if column is None or column == (services.workspace.study.sample_column or ""):
             return no_update, no_update
         return toast.attempt(lambda: choose_sample(services, column))
 
     @app.callback(
         *toast.outputs(),
         Input({"type": "data-kind", "matrix": ALL}, "value"),
-        State({"type": "data-kind", "matrix": ALL}, "id"),
         prevent_initial_call=True,
     )
-    def kind_chosen(kinds: list[str], matrices: list[dict[str, str]]) -> tuple[Any, Any]:
+    def kind_chosen(_: list[str | None]) -> tuple[Any, Any]:
+        chosen = triggered(KindChoice)
         known = services.workspace.study.choices.matrix_kinds
-        for matrix, kind in zip(matrices, kinds, strict=True):
-            if kind != known.get(matrix["matrix"], DETECTED):
-                return toast.attempt(lambda matrix=matrix, kind=kind: choose_kind(services, matrix["matrix"], kind))  # type: ignore[misc]
-        return no_update, no_update
+        if chosen is None or chosen.value == known.get(chosen.matrix, DETECTED):
+            return no_update, no_update
+        return toast.attempt(lambda: choose_kind(services, chosen.matrix, chosen.value))

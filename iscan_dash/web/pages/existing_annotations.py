@@ -4,15 +4,18 @@ import json
 from typing import Any
 
 import dash_bootstrap_components as dbc
-from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update, set_props
+from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update, set_props
 
 from iscan_dash.core.annotations import Annotation, Header
 from iscan_dash.core.words import counted
+from iscan_dash.errors import UnknownColumn
 from iscan_dash.services.workspace import Workspace
+from iscan_dash.web.checked import triggered
 from iscan_dash.web.components import toast
 from iscan_dash.web.components.history import entries, local_time, popover_body
 from iscan_dash.web.components.topbar import icon_button
-from iscan_dash.web.ids import Existing, backup_button, label_control, row_action
+from iscan_dash.web.forms import BackupClick, Click, FieldEdit, Recolour, Retry
+from iscan_dash.web.ids import Existing, Shell, backup_button, label_control, row_action
 from iscan_dash.web.services import Services
 
 ORIGINS = {"existing": "existing data", "empty": "empty", "duplicate": "copy"}
@@ -60,13 +63,14 @@ def backup_list(workspace: Workspace) -> Any:
     return html.Table([head, html.Tbody(rows)], className="plain-table")
 
 
-def restore_backup(services: Services, name: str) -> tuple[Any, Any]:
-    """Bring annotations back from a backup."""
-    names = services.workspace.restore_backup(name)
+def restore_backup(services: Services, name: str, versions: dict[str, int]) -> tuple[Any, Any]:
+    """Bring annotations back from a backup, given the version of each that the page shows."""
+    names = services.workspace.restore_backup(name, versions)
     if not names:
         return no_update, toast.message("success", "Nothing differs from this backup.")
     said = ", ".join(f'"{name}"' for name in names)
-    return services.workspace.revision, toast.message("success", f"{said}: as in the backup. Undo takes it back.")
+    undone = "Undo takes it back" if len(names) == 1 else "Undo takes them back one by one"
+    return services.workspace.revision, toast.message("success", f"{said}: as in the backup. {undone}.")
 
 
 def listed(workspace: Workspace) -> list[Annotation]:
@@ -137,7 +141,7 @@ def _actions(own: str, history: list[dict[str, Any]]) -> list[Any]:
         icon_button(row_action("duplicate", own), "copy", "Duplicate"),
         icon_button(history_id, "clock-history", "History"),
         dbc.Popover(
-            dbc.PopoverBody(popover_body(own, history)),
+            dbc.PopoverBody(html.Div(popover_body(own, history), id=row_action("list", own))),
             id=row_action("popover", own),
             target=history_id,
             trigger="hover focus",
@@ -316,16 +320,16 @@ def deleted_list(workspace: Workspace) -> Any:
     return html.Details([html.Summary(f"Recently deleted ({len(gone):,}), kept for 30 days"), html.Ul(rows)])
 
 
-def act(services: Services, target: dict[str, str]) -> tuple[int, Any]:
+def act(services: Services, click: Click, versions: dict[str, int]) -> tuple[int, Any]:
     """Do what a button of a row says."""
-    workspace, own = services.workspace, target["annotation"]
-    verb = target["type"].removeprefix("existing-")
+    workspace, own = services.workspace, click.annotation
+    verb = click.type.removeprefix("existing-")
     if verb == "duplicate":
         made = workspace.duplicate(own)
         said = toast.message("success", f'"{made.live.name}" was created.')
     elif verb == "delete":
         name = workspace.annotation(own).live.name
-        workspace.delete(own)
+        workspace.delete(own, shown_version(versions, own))
         undo = toast.action("Undo", "restore", annotation=own)
         said = toast.message("success", f'"{name}" was deleted.', undo, seconds=UNDO_SECONDS)
     else:
@@ -333,15 +337,29 @@ def act(services: Services, target: dict[str, str]) -> tuple[int, Any]:
     return workspace.revision, said
 
 
-def edit_field(services: Services, target: dict[str, str], text: str, base_version: int) -> tuple[Any, Any]:
+def shown_version(versions: dict[str, int], annotation_id: str) -> int:
+    """Return the version of an annotation that the page shows.
+
+    Raises
+    ------
+    UnknownColumn
+        The page does not show it, as it is another user's or quite new.
+    """
+    if annotation_id not in versions:
+        raise UnknownColumn("This page does not know the annotation as yours yet. Load the page again to edit it.")
+    return versions[annotation_id]
+
+
+def edit_field(services: Services, edit: FieldEdit, versions: dict[str, int]) -> tuple[Any, Any]:
     """Keep what was typed into a field of an opened row."""
-    workspace, own = services.workspace, target["annotation"]
+    workspace, own, text = services.workspace, edit.annotation, edit.value
     before = workspace.revision
-    field = target["type"].removeprefix("existing-")
+    field = edit.type.removeprefix("existing-")
     header = workspace.annotation(own).live
     if text == {"name": header.name, "default": header.default.text, "description": header.description}[field]:
         # Nobody typed it: the page wrote what holds into the field, perhaps before it knew the version.
         return no_update, no_update
+    base_version = shown_version(versions, own)
     if field == "name":
         workspace.rename(own, text, base_version)
     elif field == "default":
@@ -351,11 +369,21 @@ def edit_field(services: Services, target: dict[str, str], text: str, base_versi
     return (workspace.revision if workspace.revision != before else no_update), no_update
 
 
-def recolour(services: Services, target: dict[str, Any], colour: str, base_version: int) -> tuple[Any, Any]:
+def try_again(services: Services, edit: FieldEdit) -> dict[str, Any]:
+    """Return the button that makes a refused edit on top of what came between, so that nothing is typed twice."""
+    version = services.workspace.annotation(edit.annotation).version
+    return toast.action("Keep mine", "retry", field=edit.model_dump(), version=version)
+
+
+def recolour(services: Services, edit: Recolour, versions: dict[str, int]) -> tuple[Any, Any]:
     """Give a label another colour."""
-    before = services.workspace.revision
-    services.workspace.recolour_label(target["annotation"], target["label"], colour, base_version)
-    return (services.workspace.revision if services.workspace.revision != before else no_update), no_update
+    workspace, own = services.workspace, edit.annotation
+    before = workspace.revision
+    if edit.value == workspace.annotation(own).live.label(edit.label).colour:
+        # As with fields.
+        return no_update, no_update
+    workspace.recolour_label(own, edit.label, edit.value, shown_version(versions, own))
+    return (workspace.revision if workspace.revision != before else no_update), no_update
 
 
 def register(app: Dash, services: Services) -> None:
@@ -385,22 +413,29 @@ def register(app: Dash, services: Services) -> None:
         prevent_initial_call=True,
     )
     def expand(_: list[int | None], open_id: str | None) -> Any:
-        if not ctx.triggered_id or not ctx.triggered[0]["value"]:
+        click = triggered(Click)
+        if not click or not click.value:
             return no_update
-        wanted = ctx.triggered_id["annotation"]
-        return None if wanted == open_id else wanted
+        return None if click.annotation == open_id else click.annotation
 
     @app.callback(
         *toast.outputs(),
         Input({"type": "existing-duplicate", "annotation": ALL}, "n_clicks"),
         Input({"type": "existing-delete", "annotation": ALL}, "n_clicks"),
         Input({"type": "existing-restore", "annotation": ALL}, "n_clicks"),
+        State(Existing.VERSIONS, "data"),
         prevent_initial_call=True,
     )
-    def clicked(*_: list[int | None]) -> tuple[Any, Any]:
-        if not ctx.triggered_id or not ctx.triggered[0]["value"]:
+    def clicked(
+        _duplicates: list[int | None],
+        _deletes: list[int | None],
+        _restores: list[int | None],
+        versions: dict[str, int] | None,
+    ) -> tuple[Any, Any]:
+        click = triggered(Click)
+        if not click or not click.value:
             return no_update, no_update
-        return toast.attempt(lambda: act(services, ctx.triggered_id))
+        return toast.attempt(lambda: act(services, click, versions or {}))
 
     @app.callback(
         *toast.outputs(),
@@ -412,13 +447,17 @@ def register(app: Dash, services: Services) -> None:
         prevent_initial_call=True,
     )
     def typed(
-        _names: list[str], _defaults: list[str], _texts: list[str], versions: dict[str, int]
+        _names: list[str | None],
+        _defaults: list[str | None],
+        _texts: list[str | None],
+        versions: dict[str, int] | None,
     ) -> tuple[Any, Any, Any]:
-        target = ctx.triggered_id
-        if not target or target["annotation"] not in versions:
+        edit = triggered(FieldEdit)
+        if edit is None:
             return no_update, no_update, no_update
-        text, version = ctx.triggered[0]["value"] or "", versions[target["annotation"]]
-        revision, said = toast.attempt(lambda: edit_field(services, target, text, version))
+        revision, said = toast.attempt(
+            lambda: edit_field(services, edit, versions or {}), lambda: try_again(services, edit)
+        )
         # A field that was refused shows again what holds.
         return revision, said, no_update if said is no_update else said["id"]
 
@@ -428,12 +467,21 @@ def register(app: Dash, services: Services) -> None:
         State(Existing.VERSIONS, "data"),
         prevent_initial_call=True,
     )
-    def recoloured(_: list[str], versions: dict[str, int]) -> tuple[Any, Any]:
-        target = ctx.triggered_id
-        if not target or target["annotation"] not in versions:
+    def recoloured(_: list[str | None], versions: dict[str, int] | None) -> tuple[Any, Any]:
+        edit = triggered(Recolour)
+        if edit is None:
             return no_update, no_update
-        version = versions[target["annotation"]]
-        return toast.attempt(lambda: recolour(services, target, ctx.triggered[0]["value"], version))
+        return toast.attempt(lambda: recolour(services, edit, versions or {}))
+
+    @app.callback(*toast.outputs(), Input(Shell.TOAST_ACTION, "data"), prevent_initial_call=True)
+    def retried(given: dict[str, Any] | None) -> tuple[Any, Any]:
+        if not given or given.get("verb") != "retry":
+            return no_update, no_update
+        again = Retry.model_validate(given)
+        return toast.attempt(
+            lambda: edit_field(services, again.field, {again.field.annotation: again.version}),
+            lambda: try_again(services, again.field),
+        )
 
     @app.callback(
         Output(Existing.BACKUP_LIST, "children"), Input(Existing.SHOW_BACKUPS, "n_clicks"), prevent_initial_call=True
@@ -442,12 +490,16 @@ def register(app: Dash, services: Services) -> None:
         return backup_list(services.workspace) if (clicks or 0) % 2 else None
 
     @app.callback(
-        *toast.outputs(), Input({"type": "existing-backup", "name": ALL}, "n_clicks"), prevent_initial_call=True
+        *toast.outputs(),
+        Input({"type": "existing-backup", "name": ALL}, "n_clicks"),
+        State(Existing.VERSIONS, "data"),
+        prevent_initial_call=True,
     )
-    def restored(_: list[int | None]) -> tuple[Any, Any]:
-        if not ctx.triggered_id or not ctx.triggered[0]["value"]:
+    def restored(_: list[int | None], versions: dict[str, int] | None) -> tuple[Any, Any]:
+        click = triggered(BackupClick)
+        if not click or not click.value:
             return no_update, no_update
-        return toast.attempt(lambda: restore_backup(services, ctx.triggered_id["name"].replace("|", ".")))
+        return toast.attempt(lambda: restore_backup(services, click.name.replace("|", "."), versions or {}))
 
     app.clientside_callback(
         ClientsideFunction("iscan", "colourPlot"),

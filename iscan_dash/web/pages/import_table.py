@@ -6,10 +6,11 @@ import dash_bootstrap_components as dbc
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from iscan_dash.core.annotations.label_table import ColumnReport, LabelTable, TableReport, match_lines
-from iscan_dash.errors import IscanError, NameRefused
+from iscan_dash.errors import IscanError, NameRefused, UnknownColumn
 from iscan_dash.services.ledger import DEFAULT_LABEL
 from iscan_dash.services.workspace import ImportChoice
 from iscan_dash.web.components import toast
+from iscan_dash.web.forms import ColumnValue, ImportForm, Loaded
 from iscan_dash.web.ids import Import, import_control
 from iscan_dash.web.services import Services
 
@@ -27,6 +28,7 @@ def layout() -> html.Div:
         hidden=True,
         children=[
             dcc.Store(id=Import.LOADED),
+            dcc.Store(id=Import.SEEN),
             html.Div(id=Import.DROP, className="drop-zone"),
             html.Div(
                 html.Progress(id=Import.PROGRESS, max="1", value="0"), id=Import.BUSY, className="upload", hidden=True
@@ -119,14 +121,26 @@ def _column_row(place: int, column: ColumnReport, own: set[str]) -> html.Tr:
     )
 
 
-def choices_of(on: dict[str, bool], names: dict[str, str], actions: dict[str, str], default: str) -> list[ImportChoice]:
-    """Return what the form says to import, in the order of the columns."""
-    return [
-        ImportChoice(column, column if replaces else names.get(column) or "", default, replaces)
-        for column, is_on in on.items()
-        if is_on
-        for replaces in [actions.get(column) == REPLACE]
-    ]
+def choices_of(form: ImportForm, default: str) -> list[ImportChoice]:
+    """Return what the form says to import, in the order of the columns.
+
+    Raises
+    ------
+    UnknownColumn
+        The page did not show the annotation that is to be replaced.
+    """
+    names, actions = _values(form.names), _values(form.actions)
+    choices = []
+    for column, is_on in _values(form.on).items():
+        if is_on is not True:
+            continue
+        if actions.get(column) != REPLACE:
+            choices.append(ImportChoice(column, str(names.get(column) or ""), default))
+        elif column in form.seen:
+            choices.append(ImportChoice(column, column, default, replaces=True, seen=form.seen[column]))
+        else:
+            raise UnknownColumn(f'You had no annotation "{column}" to replace. Choose the file again.')
+    return choices
 
 
 def run(services: Services, table: LabelTable, choices: list[ImportChoice]) -> tuple[int, dict[str, Any]]:
@@ -140,8 +154,8 @@ def run(services: Services, table: LabelTable, choices: list[ImportChoice]) -> t
     return services.workspace.revision, toast.message("success", text, view, edit, seconds=8)
 
 
-def _values(states: list[dict[str, Any]]) -> dict[str, Any]:
-    return {state["id"]["column"]: state.get("value") for state in states}
+def _values(controls: list[ColumnValue]) -> dict[str, Any]:
+    return {control.id.get("column", ""): control.value for control in controls}
 
 
 def register(app: Dash, services: Services) -> None:
@@ -154,30 +168,29 @@ def register(app: Dash, services: Services) -> None:
         Output(Import.ID_COLUMN, "options"),
         Output(Import.SAMPLE_COLUMN, "options"),
         Output(Import.RUN, "disabled"),
+        Output(Import.SEEN, "data"),
         Input(Import.LOADED, "data"),
         Input(Import.ID_COLUMN, "value"),
         Input(Import.SAMPLE_COLUMN, "value"),
         prevent_initial_call=True,
     )
-    def show(loaded: dict[str, Any] | None, ids: str | None, samples: str | None) -> tuple[Any, ...]:
-        if not loaded:
-            return [], "", True, [], [], True
-        if loaded.get("error"):
-            return [], loaded["error"], True, [], [], True
+    def show(loaded: Loaded | None, ids: str | None, samples: str | None) -> tuple[Any, ...]:
+        if loaded is None or loaded.error:
+            return [], loaded.error if loaded else "", True, [], [], True, {}
         try:
-            names = [column.name for column in services.imports.table(loaded["token"]).columns]
+            names = [column.name for column in services.imports.table(loaded.token).columns]
         except IscanError as error:
-            return [], str(error), True, [], [], True
+            return [], str(error), True, [], [], True, {}
         options = [{"value": name, "label": name} for name in dict.fromkeys(names) if name]
         sample_options = [{"value": NO_SAMPLES, "label": "None"}, *options]
         # A choice that was made for the table before means nothing for this one.
         is_new = ctx.triggered_id == Import.LOADED
         try:
-            table = services.imports.matched(loaded["token"], *((None, None) if is_new else _chosen(ids, samples)))
+            table = services.imports.matched(loaded.token, *((None, None) if is_new else _chosen(ids, samples)))
         except IscanError as error:
-            return [], str(error), False, options, sample_options, True
-        own = {state.live.name for state in services.workspace.annotations()}
-        return report_view(table.report, own), "", False, options, sample_options, False
+            return [], str(error), False, options, sample_options, True, {}
+        seen = {state.live.name: (state.id, state.version) for state in services.workspace.annotations()}
+        return report_view(table.report, set(seen)), "", False, options, sample_options, False, seen
 
     @app.callback(
         Output(Import.ID_COLUMN, "value"),
@@ -185,7 +198,7 @@ def register(app: Dash, services: Services) -> None:
         Input(Import.LOADED, "data"),
         prevent_initial_call=True,
     )
-    def begin(_: dict[str, Any] | None) -> tuple[None, None]:
+    def begin(_: Loaded | None) -> tuple[None, None]:
         return None, None
 
     @app.callback(
@@ -197,6 +210,7 @@ def register(app: Dash, services: Services) -> None:
         State(Import.ID_COLUMN, "value"),
         State(Import.SAMPLE_COLUMN, "value"),
         State(Import.DEFAULT, "value"),
+        State(Import.SEEN, "data"),
         State({"type": "import-on", "column": ALL}, "value"),
         State({"type": "import-name", "column": ALL}, "value"),
         State({"type": "import-action", "column": ALL}, "value"),
@@ -205,25 +219,27 @@ def register(app: Dash, services: Services) -> None:
     )
     def make(
         clicks: int | None,
-        loaded: dict[str, Any] | None,
+        loaded: Loaded | None,
         ids: str | None,
         samples: str | None,
         default: str | None,
+        seen: dict[str, tuple[str, int]] | None,
         *_: Any,
     ) -> tuple[Any, ...]:
-        if not clicks or not loaded:
+        if not clicks or loaded is None:
             return (no_update,) * 4
-        on, names, actions = (_values(states) for states in ctx.states_list[4:])
-        choices = choices_of(on, names, actions, default or "")
-        if not choices:
-            return no_update, no_update, no_update, "Choose at least one column."
+        on, names, actions = ctx.states_list[5:]
+        form = ImportForm(on=on, names=names, actions=actions, seen=seen or {})
         try:
-            table = services.imports.matched(loaded["token"], *_chosen(ids, samples))
+            choices = choices_of(form, default or "")
+            if not choices:
+                return no_update, no_update, no_update, "Choose at least one column."
+            table = services.imports.matched(loaded.token, *_chosen(ids, samples))
             return (*run(services, table, choices), None, "")
         except NameRefused as refused:
             return no_update, no_update, no_update, str(refused)
         except IscanError as error:
-            return no_update, toast.message("danger", str(error)), no_update, ""
+            return no_update, toast.refusal(error), no_update, ""
 
     app.clientside_callback(
         ClientsideFunction("iscan", "showDropZone"), Output(Import.PANEL, "className"), Input(Import.PANEL, "hidden")

@@ -12,6 +12,7 @@ from iscan_dash.core.study import CategoryColumn
 from iscan_dash.core.words import counted
 from iscan_dash.errors import IscanError, NameRefused
 from iscan_dash.services.workspace import Workspace
+from iscan_dash.web.checked import was_clicked
 from iscan_dash.web.components import toast
 from iscan_dash.web.forms import CopyForm
 from iscan_dash.web.ids import Import, New, Shell
@@ -269,7 +270,7 @@ def read_form(values: dict[str, Any] | None) -> CopyForm:
 
 def preview(services: Services, values: dict[str, Any]) -> dict[str, Any]:
     """Return what the page shows of the annotation that the form would make, under the form's number."""
-    return {**services.previews.summary(read_form(values)), "seq": values["seq"]}
+    return {**services.previews.summary(read_form(values)), "seq": values.get("seq")}
 
 
 def counts_table(services: Services, values: dict[str, Any], wanted: str | None) -> Any:
@@ -331,7 +332,7 @@ def register(app: Dash, services: Services) -> None:
         try:
             return preview(services, values)
         except IscanError as error:
-            return {"seq": values["seq"], "error": str(error), "warnings": []}
+            return {"seq": values.get("seq"), "error": str(error), "warnings": []}
 
     @app.callback(
         Output(New.COUNTS, "children"),
@@ -385,9 +386,9 @@ def register(app: Dash, services: Services) -> None:
         prevent_initial_call=True,
         running=[(Output(New.CREATE, "disabled"), True, False)],
     )
-    def make(clicks: int | None, enters: int | None, values: dict[str, Any] | None) -> tuple[Any, ...]:
+    def make(_clicks: int | None, _enters: int | None, values: dict[str, Any] | None) -> tuple[Any, ...]:
         stay = (no_update,) * 8
-        if not (clicks or enters) or not values:
+        if not was_clicked() or not values:
             return (no_update, no_update, *stay)
         try:
             revision, said = create(services, values)
