@@ -19,6 +19,7 @@ from iscan_dash.core.singler.first_pass import FirstPass, ranked
 from iscan_dash.core.singler.gene_sets import n_words, unite, unpack
 from iscan_dash.core.singler.order_statistics import LANES
 from iscan_dash.core.singler.query import Query
+from iscan_dash.core.singler.ranks import PROFILE_MULTIPLE
 from iscan_dash.core.singler.scoring import (
     Quantile,
     best_two,
@@ -73,8 +74,7 @@ class Workspace(NamedTuple):
     ranks
         Ranks of genes within the set, flat, int16.
     row_of
-        Row in `ranks` of each marker: -1 when it is in the set and not ranked yet, -2 when it is not in the set;
-        shape (n_markers,), int32.
+        See `number_rows`.
     """
 
     state: SubsetState
@@ -187,7 +187,7 @@ def _workspace(trained: Trained) -> Workspace:
     return Workspace(
         empty_state(profiles, len(trained.labels)),
         np.zeros(profiles.ranks.size, np.int16),
-        np.full(n_markers, -2, np.int32),
+        np.zeros(n_markers, np.uint16),
     )
 
 
@@ -274,6 +274,149 @@ def near_best(scores: np.ndarray, threshold: float, considered: np.ndarray, is_o
 
 
 @kernel
+def list_profiles(labels: np.ndarray, n_labels: int, ends: np.ndarray, members: np.ndarray, own_ends: np.ndarray) -> int:
+    """List the profiles of some labels.
+
+    Parameters
+    ----------
+    labels, n_labels
+        Labels, and how many of them count.
+    ends
+        Where the profiles of each label end among all profiles, int64.
+    members
+        Filled with the profiles, label after label, int64.
+    own_ends
+        Filled with where those of each of the labels end in `members`, int64.
+
+    Returns
+    -------
+    int
+        How many profiles there are.
+    """
+    n_members = 0
+    for entry in range(n_labels):
+        label = labels[entry]
+        for profile in range(ends[label - 1] if label else 0, ends[label]):
+            members[n_members] = profile
+            n_members += 1
+        own_ends[entry] = n_members
+    return n_members
+
+
+@kernel
+def number_rows(
+    chosen: np.ndarray, cells: RankedCells, union: np.ndarray, row_of: np.ndarray, genes: np.ndarray
+) -> int:
+    """Give a row to each gene of a set that is not zero in one of the cells at least.
+
+    Parameters
+    ----------
+    chosen
+        Numbers of the cells, int64.
+    cells
+        All cells.
+    union
+        The set of genes as bits.
+    row_of
+        Filled with the row of each gene, from 1, and 0 for genes without one; shape (n_markers,), uint16.
+    genes
+        Filled with the genes of the rows, ascending, uint16; room for the whole set.
+
+    Returns
+    -------
+    int
+        How many rows there are.
+    """
+    row_of[:] = 0
+    for entry in range(len(chosen)):
+        for place in range(cells.starts[chosen[entry]], cells.starts[chosen[entry] + 1]):
+            row_of[cells.genes[place]] = 1
+    n_genes = unpack(union, genes)
+    n_rows = 0
+    for entry in range(n_genes):
+        gene = genes[entry]
+        if row_of[gene]:
+            genes[n_rows] = gene
+            n_rows += 1
+    row_of[:] = 0
+    for row in range(n_rows):
+        row_of[genes[row]] = row + 1
+    return n_rows
+
+
+@kernel
+def rows_of_cell(
+    cell: int, cells: RankedCells, row_of: np.ndarray, rows: np.ndarray, sizes: np.ndarray
+) -> tuple[int, int]:
+    """List the rows of a cell's non-zero genes, group after group.
+
+    Parameters
+    ----------
+    cell, cells
+        Number of the cell, and all cells.
+    row_of
+        See `number_rows`.
+    rows
+        Filled, uint16.
+    sizes
+        Filled with the number of rows in each group that has some, int64.
+
+    Returns
+    -------
+    n_groups, n_negative : int
+        Such groups, and those of them below zero.
+    """
+    place = cells.starts[cell]
+    n_rows = 0
+    n_groups = 0
+    n_negative = 0
+    for group in range(cells.group_starts[cell], cells.group_starts[cell + 1]):
+        before = n_rows
+        end = place + cells.sizes[group]
+        while place < end:
+            row = row_of[cells.genes[place]]
+            rows[n_rows] = row
+            n_rows += row > 0
+            place += 1
+        if n_rows > before:
+            sizes[n_groups] = n_rows - before
+            n_groups += 1
+            n_negative += group - cells.group_starts[cell] < cells.n_negative[cell]
+    return n_groups, n_negative
+
+
+@kernel
+def keep_near(
+    scores: np.ndarray, n_used: int, lane: int, limit: float, labels: np.ndarray, considered: np.ndarray
+) -> int:
+    """Keep the labels of a lane whose score reaches a limit.
+
+    Parameters
+    ----------
+    scores, n_used, lane
+        See `best_two`.
+    limit
+        Least score.
+    labels
+        The labels that the scores are of.
+    considered
+        Filled with those that are kept, as bits, shape (n_words,), uint64.
+
+    Returns
+    -------
+    int
+        How many are kept.
+    """
+    considered[:] = np.uint64(0)
+    n_kept = 0
+    for used in range(n_used):
+        if scores[used, lane] >= limit:
+            considered[labels[used] >> 6] |= np.uint64(1) << np.uint64(labels[used] & 63)
+            n_kept += 1
+    return n_kept
+
+
+@kernel
 def tune_sets(
     first: int,
     last: int,
@@ -323,7 +466,6 @@ def tune_sets(
     profiles = trained.profiles
     row_of = space.row_of
     n_markers = len(row_of)
-    new = np.empty(n_markers, np.uint16)
     below = np.empty((n_profiles, union_words), np.int16)
     equals = np.empty((n_profiles, profiles.n_ties + 1), np.int16)
     labels = np.empty(n_labels, np.int64)
@@ -336,7 +478,7 @@ def tune_sets(
     plain = np.empty(width, np.int32)
     weighted = np.empty(width, np.int32)
     total = np.empty(width)
-    rows = np.empty(n_markers, np.uint16)
+    rows = np.empty(n_markers + 1, np.uint16)
     sizes = np.empty(n_markers, np.int64)
     weights = np.empty(n_markers, np.int64)
     correlations = np.zeros((n_profiles, LANES))
@@ -344,72 +486,31 @@ def tune_sets(
     passing = np.empty(LANES)
     scores = np.empty((n_labels, LANES))
     for entry in range(first, last):
-        n_used = unpack(considered[active[starts[entry]]], labels)
+        chosen = active[starts[entry] : starts[entry + 1]]
+        n_used = unpack(considered[chosen[0]], labels)
         n_genes = unite(trained.pair_sets, labels, n_used, union)
-        n_members = 0
-        for used in range(n_used):
-            start = trained.ends[labels[used] - 1] if labels[used] else 0
-            for profile in range(start, trained.ends[labels[used]]):
-                members[n_members] = profile
-                n_members += 1
-            ends[used] = n_members
-        hold(union, labels, n_used, trained.ends, profiles, space.state)
+        n_members = list_profiles(labels, n_used, trained.ends, members, ends)
+        hold(union, n_genes, labels, n_used, trained.ends, profiles, space.state)
         count_below(members, n_members, n_genes, space.state, below, equals)
         subset_scales(members, n_members, n_genes, space.state.in_tie, scales)
-        unpack(union, genes)
-        for place in range(n_genes):
-            row_of[genes[place]] = -1
-        width = (n_members + 31) // 32 * 32
-        ranks = space.ranks[: (n_genes + 1) * width].reshape((n_genes + 1, width))
+        n_rows = number_rows(chosen, cells, union, row_of, genes)
+        width = (n_members + PROFILE_MULTIPLE - 1) // PROFILE_MULTIPLE * PROFILE_MULTIPLE
+        ranks = space.ranks[: (n_rows + 1) * width].reshape((n_rows + 1, width))
         ranks[0, :] = 0
-        n_rows = 1
-        for block in range(starts[entry], starts[entry + 1], LANES):
-            n_lanes = min(LANES, starts[entry + 1] - block)
+        ranks[:, n_members:] = 0
+        rank_genes(genes, n_rows, members, n_members, profiles, space.state.bits, below, equals, ranks, 1)
+        for block in range(0, len(chosen), LANES):
+            n_lanes = min(LANES, len(chosen) - block)
             for lane in range(n_lanes):
-                cell = active[block + lane]
-                place = cells.starts[cell]
-                n_found = 0
-                n_groups = 0
-                n_negative = 0
-                n_new = 0
-                for group in range(cells.group_starts[cell], cells.group_starts[cell + 1]):
-                    before = n_found
-                    for _ in range(cells.sizes[group]):
-                        gene = cells.genes[place]
-                        place += 1
-                        row = row_of[gene]
-                        if row == -1:
-                            row = n_rows + n_new
-                            row_of[gene] = row
-                            new[n_new] = gene
-                            n_new += 1
-                        if row > 0:
-                            rows[n_found] = row
-                            n_found += 1
-                    if n_found > before:
-                        sizes[n_groups] = n_found - before
-                        n_groups += 1
-                        n_negative += group - cells.group_starts[cell] < cells.n_negative[cell]
-                # Genes that no cell of this set had before are ranked now, in all its profiles.
-                if n_new:
-                    ranks[n_rows : n_rows + n_new, n_members:] = 0
-                    bits = space.state.bits
-                    rank_genes(new, n_new, members, n_members, profiles, bits, below, equals, ranks, n_rows)
-                    n_rows += n_new
+                cell = chosen[block + lane]
+                n_groups, n_negative = rows_of_cell(cell, cells, row_of, rows, sizes)
                 common, squares = weigh_groups(sizes, n_groups, n_negative, n_genes, weights)
                 products(ranks, 0, rows, sizes, n_groups, weights, common, n_genes, width, plain, weighted, total)
                 correlate(total, squares, scales, n_members, lane, correlations)
             label_scores(correlations, ends, n_used, n_kept, share, kept, passing, scores)
             for lane in range(n_lanes):
-                cell = active[block + lane]
+                cell = chosen[block + lane]
                 best, delta[cell] = best_two(scores, n_used, lane)
                 label[cell] = labels[best]
-                considered[cell, :] = np.uint64(0)
-                n_left = 0
-                for used in range(n_used):
-                    if scores[used, lane] >= scores[best, lane] - threshold:
-                        considered[cell, labels[used] >> 6] |= np.uint64(1) << np.uint64(labels[used] & 63)
-                        n_left += 1
+                n_left = keep_near(scores, n_used, lane, scores[best, lane] - threshold, labels, considered[cell])
                 is_open[cell] = 1 < n_left < n_used
-        for place in range(n_genes):
-            row_of[genes[place]] = -2

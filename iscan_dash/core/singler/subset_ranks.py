@@ -96,14 +96,14 @@ def count_ties(
 
 @kernel
 def hold(
-    wanted: np.ndarray, labels: np.ndarray, n_labels: int, ends: np.ndarray, profiles: ProfileRanks, state: SubsetState
+    wanted: np.ndarray, n_wanted: int, labels: np.ndarray, n_labels: int, ends: np.ndarray, profiles: ProfileRanks, state: SubsetState
 ) -> None:
     """Make the profiles of some labels hold a set of genes.
 
     Parameters
     ----------
-    wanted
-        The set by gene, shape (n_words,), uint64.
+    wanted, n_wanted
+        The set by gene, shape (n_words,), uint64, and how many genes it has.
     labels, n_labels
         Labels, and how many of them count.
     ends
@@ -119,6 +119,7 @@ def hold(
     before = np.zeros(n_words, np.uint64)
     changed = np.empty(profiles.position.shape[1], np.uint16)
     n_come = n_changed = -1
+    is_new = False
     for entry in range(n_labels):
         label = labels[entry]
         # Most labels hold what the one before them held, and so miss the same genes.
@@ -132,8 +133,15 @@ def hold(
                 leave[word] = before[word] & ~wanted[word]
             n_come = unpack(come, changed)
             n_changed = n_come + unpack(leave, changed[n_come:])
+            is_new = n_changed > n_wanted
+            if is_new:
+                n_come = n_changed = unpack(wanted, changed)
         first = ends[label - 1] if label else 0
         last = ends[label]
+        if is_new:
+            # Little is left of the set held before: it is quicker to begin with an empty one.
+            bits[first:last] = np.uint64(0)
+            in_tie[first:last] = 0
         toggle(changed, n_changed, first, last, profiles.position, bits)
         if profiles.n_ties:
             count_ties(changed, n_come, first, last, 1, profiles.tie, in_tie)

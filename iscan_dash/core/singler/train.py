@@ -73,8 +73,8 @@ class Trained:
     arrays: TrainedArrays
 
     def marker_of(self) -> np.ndarray:
-        """Return the marker of each column of the query, -1 for none, shape (n_genes_query,), int32."""
-        table = np.full(self.n_genes_query, -1, np.int32)
+        """Return the marker of each column of the query, -1 for none, shape (n_genes_query,), int16."""
+        table = np.full(self.n_genes_query, -1, np.int16)
         table[self.columns] = np.arange(len(self.columns))
         return table
 

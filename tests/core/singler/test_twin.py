@@ -50,7 +50,7 @@ def test_the_engine_is_the_plain_algorithm_to_the_last_bit(
 
 @pytest.mark.parametrize("is_sparse", [True, False])
 def test_a_larger_one_with_several_rounds(is_sparse: bool) -> None:
-    profiles, labels, counts = workload(60)
+    profiles, labels, counts = workload(25)
     genes = names(profiles.shape[1])
     matrix = counts if is_sparse else counts.toarray()
     trained = train(Reference(genes, profiles, labels), genes)
@@ -61,7 +61,7 @@ def test_a_larger_one_with_several_rounds(is_sparse: bool) -> None:
     assert np.array_equal(found.first.scores, wanted["scores"])
     assert found.tuned.label.tolist() == wanted["label"].tolist()
     assert np.array_equal(found.tuned.delta, wanted["delta"])
-    assert (found.tuned.delta != found.first.delta).sum() > 20, "few cells were fine-tuned"
+    assert (found.tuned.delta != found.first.delta).sum() > 8, "few cells were fine-tuned"
 
 
 def test_the_plain_correlation_is_spearmans() -> None:
