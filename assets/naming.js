@@ -3,7 +3,7 @@
   const iscan = (window.iscan = window.iscan || {});
 
   /** What makes an annotation: buttons, and the fields in which Enter does. */
-  const MAKES = "#new-create, #import-run, [id*='\"existing-duplicate\"']";
+  const MAKES = "#new-create, #import-run, [id*='\"existing-duplicate\"'], .toast-action[data-makes]";
   const ENTERS = "#new-name";
 
   let begun = null;

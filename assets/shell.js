@@ -52,7 +52,7 @@
     }
     poll.status = iscan.status = status;
     for (const { id, text, actions } of status.notices || [])
-      iscan.toast.show({ id, kind: "warning", text, actions, seconds: null });
+      iscan.toast.show({ id, kind: "warning", text, actions, seconds: null, lasts: true });
     const text = JSON.stringify(status);
     if (text !== poll.last) {
       poll.last = text;

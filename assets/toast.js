@@ -3,6 +3,23 @@
   const SECONDS = { success: 4, warning: 8, danger: null };
   const ICONS = { success: "check-circle", warning: "exclamation-triangle", danger: "x-octagon" };
   const shown = new Set();
+  const CLOSED = "iscan-closed";
+
+  /** Ids of lasting messages that were closed in this tab; the page is told of them again whenever it is loaded. */
+  function closed() {
+    try {
+      return JSON.parse(sessionStorage.getItem(CLOSED)) || [];
+    } catch {
+      return [];
+    }
+  }
+  function rememberClosed(id) {
+    try {
+      sessionStorage.setItem(CLOSED, JSON.stringify([...closed(), id].slice(-100)));
+    } catch {
+      // Storage refused: it comes again with the next page.
+    }
+  }
 
   function button(action, close) {
     const element = document.createElement(action.href ? "a" : "button");
@@ -17,6 +34,8 @@
       });
     } else {
       element.type = "button";
+      // Asks first what to call the drafts, where that is not known.
+      if (action.action.verb === "reattach") element.dataset.makes = "";
       element.addEventListener("click", () => {
         if (action.action.verb === "colour") window.iscan.colourBy(action.action.by);
         else if (action.action.verb === "reload") window.location.reload();
@@ -32,7 +51,7 @@
    * @param {{id: string, kind: string, text: string, actions: object[], seconds: number|null}|null} message
    */
   function show(message) {
-    if (!message || shown.has(message.id)) return;
+    if (!message || shown.has(message.id) || (message.lasts && closed().includes(message.id))) return;
     shown.add(message.id);
     const element = document.createElement("div");
     element.className = `toast-message toast-${message.kind}`;
@@ -53,7 +72,10 @@
     shut.className = "toast-close";
     shut.setAttribute("aria-label", "Close");
     shut.textContent = "\u00d7";
-    shut.addEventListener("click", close);
+    shut.addEventListener("click", () => {
+      if (message.lasts) rememberClosed(message.id);
+      close();
+    });
     element.append(icon, text, ...message.actions.map((action) => button(action, close)), shut);
     document.getElementById("shell-toasts").append(element);
     const seconds = message.seconds ?? SECONDS[message.kind];

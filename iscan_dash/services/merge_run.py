@@ -1,6 +1,7 @@
 """A merge that runs while its user does other things, and can be watched and cancelled."""
 
 import logging
+import shutil
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -39,6 +40,13 @@ class MergeState:
     reports: tuple[MergeReport, ...] = ()
 
 
+RESERVE = 2**30
+"""Bytes of the disk, or a twentieth of it where that is less, that a merge leaves free: drafts lie there too."""
+
+_TURN = threading.Lock()
+"""Held by the merge that runs: one at a time for all users of the server."""
+
+
 class MergeRun:
     """The merges of one user, one at a time."""
 
@@ -67,9 +75,12 @@ class MergeRun:
         check_names(study, [column.name for column in columns])
         for output in outputs:
             refuse_existing(output)
+        _check_reserve(study, outputs)
         with self._lock:
             if self._state.is_running:
                 raise StorageError("A merge is running already. Wait for it, or cancel it.")
+            if not _TURN.acquire(blocking=False):
+                raise StorageError("Another user's merge is running. Try again when it is done.")
             self._cancelled.clear()
             self._state = MergeState(is_running=True, message="Starting")
         self._thread = threading.Thread(target=self._run, args=(study, columns, outputs), name="merge", daemon=True)
@@ -102,9 +113,23 @@ class MergeRun:
                 if reports is None
                 else MergeState(part=1.0, message="Done", reports=tuple(reports))
             )
+        finally:
+            _TURN.release()
         with self._lock:
             self._state = ended
 
     def _tell(self, part: float, message: str) -> None:
         with self._lock:
             self._state = replace(self._state, part=part, message=message)
+
+
+def _check_reserve(study: Study, outputs: Sequence[Path]) -> None:
+    """Refuse a merge after which the disk would be so full that nobody's edits could be kept."""
+    try:
+        usage = shutil.disk_usage(outputs[0].parent)
+    except OSError:
+        # A folder that is not there is told by the merge itself.
+        return
+    needed = sum(dataset.path.stat().st_size for dataset in study.datasets)
+    if usage.free - needed < min(RESERVE, usage.total // 20):
+        raise StorageError("The disk is too full for a merged file: edits need the room that is left. Free some first.")

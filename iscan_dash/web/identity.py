@@ -12,9 +12,10 @@ from iscan_dash.services.accounts import Accounts, checked_name
 from iscan_dash.services.secret import load_secret
 from iscan_dash.settings import Settings
 from iscan_dash.web import sign_in
-from iscan_dash.web.security import STATIC, refusal
+from iscan_dash.web.security import STATIC, cookie_name, refusal
 
 COOKIE = "iscan-user"
+"""How the cookie's name begins; see `cookie_name`."""
 
 COOKIE_AGE = 400 * 86_400
 """The longest that browsers keep a cookie; each visit begins it anew."""
@@ -173,6 +174,7 @@ class CookieSource:
     """A signed cookie that makes each browser a user of its own."""
 
     def __init__(self, secret: bytes) -> None:
+        self.cookie = cookie_name(COOKIE, secret)
         self._serializer = URLSafeTimedSerializer(secret, salt=COOKIE)
 
     def find(self) -> User | flask.Response:
@@ -181,7 +183,7 @@ class CookieSource:
         Only the page makes a browser a user: what a page asks for at once, before the cookie is there, would otherwise
         make many.
         """
-        user = self._read(flask.request.cookies.get(COOKIE, ""))
+        user = self._read(flask.request.cookies.get(self.cookie, ""))
         if _asks_for_page():
             flask.g.iscan_new_cookie = True
             return user or new_user()
@@ -194,7 +196,7 @@ class CookieSource:
     def give(self, response: flask.Response, user: User) -> None:
         """Leave a user in their browser."""
         response.set_cookie(
-            COOKIE,
+            self.cookie,
             self._serializer.dumps(asdict(user)),
             max_age=COOKIE_AGE,
             secure=flask.request.is_secure,

@@ -1,5 +1,7 @@
 """What is refused before anything is done, and what every answer forbids the browser."""
 
+import hashlib
+import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -135,6 +137,14 @@ def content_security_policy(scripts: list[str]) -> str:
     )
 
 
+def cookie_name(name: str, secret: bytes) -> str:
+    """Return the name of a cookie of this server alone, such as ``"iscan-user-0a1b2c3d"``.
+
+    Browsers do not tell the ports of a host apart: two servers of one name would take each other's cookies away.
+    """
+    return f"{name}-{hashlib.sha256(b'cookie name' + secret).hexdigest()[:8]}"
+
+
 def host_name(host: str) -> str:
     """Return the name or address in a ``Host`` header, ``""`` when there is none.
 
@@ -168,7 +178,23 @@ def _refuse_write() -> flask.Response | None:
         return None
     if (request.content_type or request.content_length) and not request.is_json:
         return refusal("The body has to be JSON, with the content type application/json.", 415)
+    if _has_broken_text(request.get_data()):
+        return refusal("The request is not understood: it holds halves of characters.", 400)
     return None
+
+
+def _has_broken_text(body: bytes) -> bool:
+    """Tell whether JSON holds lone surrogates, which no answer and no file could hold."""
+    if rb"\ud" not in body.lower():
+        return False
+    try:
+        json.dumps(json.loads(body), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    except ValueError:
+        # Whoever reads it says that it is no JSON.
+        return False
+    return False
 
 
 def _is_from_here() -> bool:

@@ -12,7 +12,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from iscan_dash.services.accounts import LONGEST_NAME, LONGEST_PASSWORD, Accounts
-from iscan_dash.web.security import takes_body
+from iscan_dash.web.security import cookie_name, takes_body
 
 PAGE = "/sign-in"
 
@@ -111,7 +111,7 @@ def register(server: flask.Flask, accounts: Accounts, secret: bytes) -> None:
     """Add the page, and sessions signed with a secret."""
     server.secret_key = secret
     server.session_interface = _Sessions()
-    server.config.update(SESSION_COOKIE_NAME="iscan-session", SESSION_COOKIE_SAMESITE="Lax")
+    server.config.update(SESSION_COOKIE_NAME=cookie_name("iscan-session", secret), SESSION_COOKIE_SAMESITE="Lax")
     manager = flask_login.LoginManager(server)
     throttle = Throttle()
 

@@ -18,6 +18,7 @@ from iscan_dash.services.secret import load_secret
 from iscan_dash.settings import Settings
 from iscan_dash.web import identity, security
 from iscan_dash.web.identity import COOKIE, COOKIE_AGE, can_rename, can_sign_out, current_user, rename_user
+from iscan_dash.web.security import cookie_name
 from tests.web.conftest import SAME_ORIGIN, MakeApp
 
 OPEN_FIRST = (
@@ -77,7 +78,7 @@ def browser(server: flask.Flask) -> FlaskClient:
 
 def cookie_of(response: TestResponse) -> str | None:
     cookies = SimpleCookie(response.headers.get("Set-Cookie", ""))
-    return cookies[COOKIE].value if COOKIE in cookies else None
+    return next((cookie.value for name, cookie in cookies.items() if name.startswith(f"{COOKIE}-")), None)
 
 
 def me(client: FlaskClient) -> dict[str, Any]:
@@ -157,10 +158,25 @@ def test_a_forged_cookie_makes_a_new_user(tmp_path: Path) -> None:
     ]
     for cookie in forged:
         eve = browser(client.application)
-        eve.set_cookie(COOKIE, cookie)
+        eve.set_cookie(cookie_name(COOKIE, secret), cookie)
         assert eve.get("/api/me").get_json() == {"error": OPEN_FIRST}
         assert eve.get("/").status_code == 200
         assert me(eve)["id"] != user["id"]
+
+
+def test_two_servers_of_one_host_keep_their_cookies(tmp_path: Path) -> None:
+    """Browsers send a cookie to every port of a host."""
+    first, second = small_app(tmp_path / "first"), small_app(tmp_path / "second")
+    shared = browser(second.application)
+    first.get("/")
+    known = me(first)
+    given = first.get_cookie(cookie_name(COOKIE, load_secret(tmp_path / "first")))
+    assert given
+    shared.set_cookie(given.key, given.value)
+    shared.get("/")
+    kept = shared.get_cookie(given.key)
+    assert kept and kept.value == given.value
+    assert me(shared)["id"] != known["id"]
 
 
 def test_an_old_cookie_makes_a_new_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,9 +199,10 @@ def test_a_user_has_the_name_they_choose(tmp_path: Path) -> None:
     # Also after the next visit, and after a restart.
     client.get("/")
     again = small_app(tmp_path)
-    cookie = client.get_cookie(COOKIE)
+    name = cookie_name(COOKIE, load_secret(tmp_path))
+    cookie = client.get_cookie(name)
     assert cookie
-    again.set_cookie(COOKIE, cookie.value)
+    again.set_cookie(name, cookie.value)
     assert (me(again)["id"], me(again)["name"]) == (user, "Ada L\u00f6velace")
 
 

@@ -87,7 +87,7 @@ def test_signing_in_and_out(visit: Visit) -> None:
     entered = enter(client)
     assert (entered.status_code, entered.headers["Location"]) == (303, "/annotate?view=X_umap")
     cookie = entered.headers["Set-Cookie"]
-    assert cookie.startswith("iscan-session=")
+    assert re.match(r"iscan-session-[0-9a-f]{8}=", cookie)
     assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and "Secure" not in cookie
     assert client.get("/api/v1/status").status_code == 200
     assert client.get("/_dash-layout").status_code == 200
@@ -171,10 +171,10 @@ def test_a_session_of_another_server_opens_nothing(
     other = make_app(small_file, users=accounts.path).server.test_client()
     other.environ_base |= SAME_ORIGIN
     enter(other)
-    session = other.get_cookie("iscan-session")
+    session = other.get_cookie(str(other.application.config["SESSION_COOKIE_NAME"]))
     assert session
     client = visit()
-    client.set_cookie("iscan-session", session.value)
+    client.set_cookie(str(client.application.config["SESSION_COOKIE_NAME"]), session.value)
     assert other.get("/api/v1/status").status_code == 200
     assert client.get("/api/v1/status").status_code == 401
 

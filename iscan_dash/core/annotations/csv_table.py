@@ -22,6 +22,9 @@ LINE_LIMIT = 2**20
 COLUMN_LIMIT = 1000
 """Columns of the widest table; more is likely a matrix of counts."""
 
+TEXT_LIMIT = 2_000_000
+"""Different texts outside the first column, all columns together; more are measurements, and would fill the memory."""
+
 DELIMITERS = ",\t;"
 """What may stand between values; the first that fits as well as another is taken."""
 
@@ -194,6 +197,8 @@ def _parse(lines: Iterator[str], name: str) -> CsvTable:
         n_rows += len(rows)
         for known, parts, values in zip(levels, codes, zip(*rows, strict=True), strict=False):
             parts.append(np.fromiter(map(known.__getitem__, values), np.int32, len(rows)))
+        if sum(map(len, levels[1:])) > TEXT_LIMIT:
+            raise DataError(f"{name} has more than {TEXT_LIMIT:,} different values. Keep only the columns with labels.")
     if not n_rows:
         raise DataError(f"{name} has a header but no rows. Choose another file.")
     columns = zip(names, levels, codes, strict=True)

@@ -85,15 +85,15 @@ def check_label(text: str) -> str:
 
 
 def check_description(text: str) -> str:
-    """Return a description as it will be kept: trimmed, in one line and in Unicode's composed form.
+    """Return a description as it will be kept: trimmed, and in Unicode's composed form; it may have several lines.
 
     Raises
     ------
     NameRefused
         With the code E08 (control characters, or marks that reorder text).
     """
-    kept = plain_label(unicodedata.normalize("NFC", text)).strip()
-    if not _is_printable(kept):
+    kept = unicodedata.normalize("NFC", text).strip()
+    if not _is_printable(re.sub(r"\r?\n|\t", "", kept)):
         raise NameRefused("E08", "Descriptions cannot contain control characters. Type the description again.")
     return kept
 

@@ -186,7 +186,7 @@ def register(app: Dash, services: Services) -> None:
         _confirm: int | None,
     ) -> tuple[Any, ...]:
         stay = (no_update,) * 5
-        if ctx.triggered_id in {Existing.REVERT_CANCEL, Existing.REVERT_CONFIRM}:
+        if ctx.triggered_id in (Existing.REVERT_CANCEL, Existing.REVERT_CONFIRM):
             return False, *(no_update,) * 4
         if ctx.triggered_id == Shell.TOAST_ACTION:
             if not asked or asked.get("verb") != "compare":
