@@ -39,7 +39,7 @@
       element.addEventListener("click", () => {
         if (action.action.verb === "colour") window.iscan.colourBy(action.action.by);
         else if (action.action.verb === "reload") window.location.reload();
-        else window.dash_clientside.set_props("shell-toast-action", { data: { ...action.action, at: Date.now() } });
+        else window.dash_clientside.set_props(`shell-toast-${action.action.verb === "retry" ? "retry" : "action"}`, { data: { ...action.action, at: Date.now() } });
         close();
       });
     }

@@ -20,6 +20,7 @@ class Shell(StrEnum):
     TOAST = "shell-toast"
     TOASTS = "shell-toasts"
     TOAST_ACTION = "shell-toast-action"
+    TOAST_RETRY = "shell-toast-retry"
     BANNER = "shell-banner"
     TABS = "shell-tabs"
 

@@ -91,9 +91,10 @@ class Page:
     def answer(self, action: Mapping[str, Any]) -> dict[str, Any]:
         """Click a button of a message; return what the callbacks that hear of it gave."""
         told: dict[str, Any] = {}
+        store = "shell-toast-retry" if action["verb"] == "retry" else "shell-toast-action"
         for callback in self.callbacks:
-            if [asked["id"] for asked in callback["inputs"]] == ["shell-toast-action"]:
-                told |= _flat(self.ask(callback, "shell-toast-action", "data", action))
+            if [asked["id"] for asked in callback["inputs"]] == [store]:
+                told |= _flat(self.ask(callback, store, "data", action))
         return told
 
     def create(self, name: str) -> str:

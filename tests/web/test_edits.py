@@ -192,3 +192,17 @@ def test_a_field_that_the_page_does_not_know_says_so(page: Page, workspace: Work
     unknown = "This page does not know the annotation as yours yet. Load the page again to edit it."
     assert said(page.edit("existing-name.value", "other", annotation=own)) == unknown
     assert names(workspace) == ["first"]
+
+
+def test_the_buttons_of_messages(page: Page, workspace: Workspace) -> None:
+    own = page.create("first")
+    show(page, workspace)
+    (undo,) = page.edit("existing-delete.n_clicks", 1, annotation=own)["shell-toast.data"]["actions"]
+    assert names(workspace) == []
+    assert said(page.answer(undo["action"])) == '"first" is back.'
+    assert names(workspace) == ["first"]
+
+
+def test_no_callback_takes_the_place_of_another(app: Dash, page: Page) -> None:
+    outputs = [callback["output"] for callback in app.server.test_client().get("/_dash-dependencies").get_json()]
+    assert len(outputs) == len(set(outputs))

@@ -12,7 +12,8 @@ from iscan_dash.web.ids import Shell
 
 def stores() -> list[Any]:
     """Return the stores that carry a message to the page, and the answer to one back."""
-    return [dcc.Store(id=Shell.TOAST), dcc.Store(id=Shell.TOAST_ACTION)]
+    # Dash takes callbacks of the same inputs and outputs for one, so a retry has a store of its own.
+    return [dcc.Store(id=Shell.TOAST), dcc.Store(id=Shell.TOAST_ACTION), dcc.Store(id=Shell.TOAST_RETRY)]
 
 
 def message(kind: str, text: str, *actions: dict[str, Any], seconds: float | None = None) -> dict[str, Any]:

@@ -473,11 +473,10 @@ def register(app: Dash, services: Services) -> None:
             return no_update, no_update
         return toast.attempt(lambda: recolour(services, edit, versions or {}))
 
-    @app.callback(*toast.outputs(), Input(Shell.TOAST_ACTION, "data"), prevent_initial_call=True)
-    def retried(given: dict[str, Any] | None) -> tuple[Any, Any]:
-        if not given or given.get("verb") != "retry":
+    @app.callback(*toast.outputs(), Input(Shell.TOAST_RETRY, "data"), prevent_initial_call=True)
+    def retried(again: Retry | None) -> tuple[Any, Any]:
+        if again is None:
             return no_update, no_update
-        again = Retry.model_validate(given)
         return toast.attempt(
             lambda: edit_field(services, again.field, {again.field.annotation: again.version}),
             lambda: try_again(services, again.field),
