@@ -93,6 +93,7 @@ def install_references(names: tuple[str, ...], wants_all: bool) -> None:
 def check_reference(path: Path) -> None:
     """Tell whether a file or folder (PATH) can be used as a reference: exit code 0 when it can, 1 when not."""
     from iscan_dash.core.references.profiles import counted_labels
+    from iscan_dash.core.references.registry import printable
     from iscan_dash.core.references.verify import verify
 
     with plain_errors():
@@ -103,7 +104,7 @@ def check_reference(path: Path) -> None:
             size = f"{found.n_profiles:,} profiles, {found.n_genes:,} genes ({found.genes.identifiers})"
             click.echo(f"{size}, {counted_labels(found.n_labels) or 'no labels'}")
         for problem in checked.problems:
-            click.echo(f"problem: {problem}")
+            click.echo(f"problem: {printable(problem)}")
         click.echo("It cannot be used." if checked.problems else "It can be used.")
         if checked.problems:
             sys.exit(EXIT_PROBLEMS)
@@ -213,12 +214,13 @@ def _row(entry: "Entry") -> tuple[str, ...]:
 
 def _description(entry: "Entry") -> Iterator[str]:
     from iscan_dash.core.references.profiles import counted_labels, label_names
+    from iscan_dash.core.references.registry import printable
 
     manifest, contents = entry.manifest, entry.contents
     yield f"{entry.id}: {entry.name}"
     yield f"state: {entry.state}"
     yield from (f"  {reason}" for reason in entry.reasons)
-    yield f"where: {entry.path} ({entry.origin})"
+    yield f"where: {printable(str(entry.path))} ({entry.origin})"
     if manifest is None:
         return
     size = (

@@ -191,6 +191,8 @@ def read_manifest(path: Path) -> Manifest:
         It cannot be read, or breaks a rule; every problem is named.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise PredictionRefused(f"{path} is no file.")
         with path.open("rb") as stream:
             content = stream.read(LARGEST + 1)
     except OSError as error:

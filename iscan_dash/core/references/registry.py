@@ -20,6 +20,17 @@ BUNDLED = next(
 """The folder that comes with the package; in a checkout it is beside it."""
 
 
+def printable(text: str) -> str:
+    r"""Replace control characters: names of files may have some, and to a terminal they are commands.
+
+    Examples
+    --------
+    >>> printable("gut \x1b[31m")
+    'gut ?[31m'
+    """
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 class State(StrEnum):
     """Whether a reference can be used."""
 
@@ -113,7 +124,7 @@ class Registry:
                     continue
                 entry = self._entry(path, origin)
                 if other := found.get(entry.id):
-                    clash = f'The id "{entry.id}" is that of another reference ({other.path}). Rename this one.'
+                    clash = f'The id "{entry.id}" is that of another reference ({printable(str(other.path))}). Rename this one.'
                     refused.append(replace(entry, state=State.REFUSED, reasons=(clash,)))
                 else:
                     found[entry.id] = entry
@@ -189,8 +200,9 @@ class Registry:
         checked = self._checked(path)
         id_ = checked.manifest.id if checked.manifest else path.name if path.is_dir() else path.stem
         state = State.REFUSED if checked.problems else State.READY
+        reasons = tuple(map(printable, checked.problems))
         return Entry(
-            id_, state, origin, path, checked.manifest, checked.matrix, checked.contents, reasons=checked.problems
+            printable(id_), state, origin, path, checked.manifest, checked.matrix, checked.contents, reasons=reasons
         )
 
     def _checked(self, path: Path) -> Checked:
@@ -214,8 +226,9 @@ def _candidates(folder: Path, *, lenient: bool) -> Iterator[Path]:
     for path in paths:
         if path.name.startswith((".", "_")):
             continue
-        is_folder = path.is_dir()
-        if (is_folder and (not lenient or (path / MANIFEST).is_file())) or (path.suffix == ".h5ad" and not is_folder):
+        # Opening what is neither, such as a pipe, could take for ever.
+        is_matrix = path.suffix == ".h5ad" and path.is_file()
+        if is_matrix or (path.is_dir() and (not lenient or (path / MANIFEST).is_file())):
             yield path
 
 

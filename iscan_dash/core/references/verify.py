@@ -96,7 +96,7 @@ def _from_folder(folder: Path) -> tuple[Manifest, Path]:
 def _from_file(path: Path) -> tuple[Manifest, Path]:
     if not path.exists():
         raise PredictionRefused(f"{path} does not exist. Check the path.")
-    if path.suffix != ".h5ad":
+    if path.suffix != ".h5ad" or not path.is_file():
         raise PredictionRefused(f"{path} is no reference: name an .h5ad file, or a folder with a {MANIFEST}.")
     if not SLUG.fullmatch(path.stem):
         raise PredictionRefused(

@@ -9,6 +9,7 @@ import pytest
 from iscan_dash.core.references.manifest import LARGEST, Manifest, parse_manifest, read_manifest
 from iscan_dash.core.references.registry import BUNDLED
 from iscan_dash.errors import PredictionRefused
+from tests.browser.server import STUDY_FILES
 
 GOOD: dict[str, Any] = {"id": "gut", "name": "Our gut", "organism": "human", "labels": {"main": "label_main"}}
 
@@ -139,3 +140,13 @@ def test_ours_are_good(path: Path) -> None:
 def test_the_five_built_in_ones_are_there() -> None:
     found = {path.parent.name for path in BUNDLED.glob("*/reference.json") if read_manifest(path).celldex}
     assert found == {"blueprint_encode", "hpca", "immgen", "monaco_immune", "mouse_rnaseq"}
+
+
+LISTS = STUDY_FILES / "singler_builtin_labels"
+
+
+@pytest.mark.skipif(not LISTS.is_dir(), reason="the lists of labels are not here")
+@pytest.mark.parametrize("id_", ["blueprint_encode", "hpca", "immgen", "monaco_immune", "mouse_rnaseq"])
+def test_numbers_of_labels(id_: str) -> None:
+    lines = (LISTS / f"{id_.removesuffix('_immune')}.tsv").read_text(encoding="utf-8").splitlines()
+    assert len({line.split("\t")[0] for line in lines}) == read_manifest(BUNDLED / id_ / "reference.json").n_labels.fine

@@ -1,5 +1,6 @@
 """The references that can be chosen: found at once, refused with reasons, never opened twice."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from iscan_dash.core.references import Registry, State
 from iscan_dash.core.references import registry as registry_module
 from iscan_dash.core.references.load import load_reference
 from iscan_dash.core.references.registry import Entry
+from iscan_dash.core.references.verify import verify
 from iscan_dash.errors import PredictionRefused
 from tests.references import LABELS, gene_names, some_profiles, write_folder, write_profiles
 
@@ -125,6 +127,36 @@ def test_unknown_ids(registry: Registry) -> None:
     assert str(caught.value) == (
         'There is no reference "x". There are: blueprint_encode, hao_pbmc, hpca, immgen, monaco_immune, mouse_rnaseq.'
     )
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
+def test_pipes_are_not_opened(registry: Registry) -> None:
+    assert registry.shared
+    os.mkfifo(registry.shared / "pipe.h5ad")
+    (registry.shared / "gut").mkdir()
+    os.mkfifo(registry.shared / "gut" / "reference.json")
+    skin = write_folder(registry.shared / "skin") / "reference.h5ad"
+    skin.unlink()
+    os.mkfifo(skin)
+    found = {entry.id: entry.reasons for entry in registry.entries() if entry.origin == "shared"}
+    assert found == {
+        "gut": (f"{registry.shared / 'gut' / 'reference.json'} is no file.",),
+        "skin": (f"{skin} is missing: a reference needs its matrix beside the manifest.",),
+    }
+    assert (
+        verify(registry.shared / "pipe.h5ad")
+        .problems[0]
+        .endswith("is no reference: name an .h5ad file, or a folder with a reference.json.")
+    )
+
+
+def test_names_of_files_are_no_commands(registry: Registry) -> None:
+    assert registry.shared
+    write_profiles(registry.shared / "a\x1b[2J\n.h5ad")
+    (entry,) = (entry for entry in registry.entries() if entry.origin == "shared")
+    assert entry.id == "a?[2J?"
+    assert entry.state is State.REFUSED
+    assert all(reason.isprintable() for reason in entry.reasons)
 
 
 class TestLoad:
