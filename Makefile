@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint types layers unit browser bench clean
+.PHONY: run test lint types layers unit browser bench bench-singler clean
 
 run: $(VENV)/.installed
 	$(BIN)/iscan-dash demo
@@ -30,6 +30,9 @@ browser: $(VENV)/.installed-test
 bench: $(VENV)/.installed-test
 	@sh scripts/ensure_chromium.sh
 	$(BIN)/python -m benchmarks
+
+bench-singler: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.bench_singler
 
 clean:
 	rm -rf $(VENV)

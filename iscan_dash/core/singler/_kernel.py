@@ -35,11 +35,12 @@ def _writable_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="iscan-dash-"))
 
 
-# Another library may have imported Numba before; its setting, not only the variable, decides.
-if not numba.config.CACHE_DIR:
-    numba.config.CACHE_DIR = str(_writable_folder())
+# Another library may have imported Numba before, so its setting decides and not the variable.
+_config: Any = numba.config
+if not _config.CACHE_DIR:
+    _config.CACHE_DIR = str(_writable_folder())
 
-CACHE_FOLDER = Path(numba.config.CACHE_DIR)
+CACHE_FOLDER = Path(_config.CACHE_DIR)
 """Where compiled kernels are kept."""
 
 
@@ -48,11 +49,13 @@ def kernel(function: Function) -> Function:
     return cast(Function, numba.njit(nogil=True, cache=True)(function))
 
 
-@intrinsic  # type: ignore[misc,unused-ignore]
-def popcount(_typing: Any, _word: Any) -> Any:
-    """Count the bits that are set in a word (uint64); one instruction of the processor."""
+def _popcount(_typing: Any, _word: Any) -> Any:
+    """Count the bits that are set in a word: uint64 to int64, one instruction of the processor."""
 
     def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])
 
-    return types.uint64(types.uint64), generate
+    return types.int64(types.uint64), generate
+
+
+popcount: Any = intrinsic(_popcount)

@@ -110,7 +110,7 @@ def number_groups(
     slot_of: np.ndarray,
     size_of: np.ndarray,
 ) -> int:
-    """Number the different values of a cell by means of a table of those met.
+    """Give a number to each different value of a cell, by means of a table of those met.
 
     Cells of counted molecules have some 15 different values among their markers, so this is quicker than sorting.
 

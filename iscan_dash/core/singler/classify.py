@@ -38,7 +38,7 @@ class Classified:
     pruned: Pruned
 
     def assigned(self) -> np.ndarray:
-        """Return the label of each cell, -1 where it was pruned or the cell has no marker gene, shape (n_cells,), int32."""
+        """Return each cell's label, -1 where it was pruned or no marker gene was found, shape (n_cells,), int32."""
         return np.where(self.pruned.is_pruned | (self.first.detected == 0), np.int32(-1), self.tuned.label)
 
     def reason(self, cell: int) -> str:

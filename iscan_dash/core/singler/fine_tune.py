@@ -7,6 +7,7 @@ reference within that set's markers costs more than the cells themselves.
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from queue import SimpleQueue
 from typing import NamedTuple
 
@@ -241,7 +242,7 @@ def _tune_pool(
             finally:
                 spaces.put(space)
 
-        for _ in in_order(pool, threads, work, [(int(a), int(b)) for a, b in zip(cuts, cuts[1:], strict=False)]):
+        for _ in in_order(pool, threads, work, [(int(a), int(b)) for a, b in pairwise(cuts)]):
             pass
 
 
@@ -274,7 +275,9 @@ def near_best(scores: np.ndarray, threshold: float, considered: np.ndarray, is_o
 
 
 @kernel
-def list_profiles(labels: np.ndarray, n_labels: int, ends: np.ndarray, members: np.ndarray, own_ends: np.ndarray) -> int:
+def list_profiles(
+    labels: np.ndarray, n_labels: int, ends: np.ndarray, members: np.ndarray, own_ends: np.ndarray
+) -> int:
     """List the profiles of some labels.
 
     Parameters
@@ -459,10 +462,8 @@ def tune_sets(
     label, delta
         Results so far, changed; shape (n_cells,), int32 and float64.
     """
-    n_kept, share = quantile.n_kept, quantile.share
     union_words = trained.pair_sets.shape[1]
-    n_labels = len(trained.ends)
-    n_profiles = len(trained.scales)
+    n_labels, n_profiles = len(trained.ends), len(trained.scales)
     profiles = trained.profiles
     row_of = space.row_of
     n_markers = len(row_of)
@@ -482,7 +483,7 @@ def tune_sets(
     sizes = np.empty(n_markers, np.int64)
     weights = np.empty(n_markers, np.int64)
     correlations = np.zeros((n_profiles, LANES))
-    kept = np.empty((n_kept.max(), LANES))
+    kept = np.empty((quantile.n_kept.max(), LANES))
     passing = np.empty(LANES)
     scores = np.empty((n_labels, LANES))
     for entry in range(first, last):
@@ -507,7 +508,7 @@ def tune_sets(
                 common, squares = weigh_groups(sizes, n_groups, n_negative, n_genes, weights)
                 products(ranks, 0, rows, sizes, n_groups, weights, common, n_genes, width, plain, weighted, total)
                 correlate(total, squares, scales, n_members, lane, correlations)
-            label_scores(correlations, ends, n_used, n_kept, share, kept, passing, scores)
+            label_scores(correlations, ends, n_used, quantile.n_kept, quantile.share, kept, passing, scores)
             for lane in range(n_lanes):
                 cell = chosen[block + lane]
                 best, delta[cell] = best_two(scores, n_used, lane)

@@ -101,7 +101,7 @@ def first_pass(
 def ranked(
     trained: Trained, query: Query, pool: Executor, threads: int, result: FirstPass | None = None
 ) -> Iterator[tuple[int, RankedCells]]:
-    """Read the cells piece by piece as ranked marker genes, in order, with the number of the first; score them if asked.
+    """Read the cells piece by piece as ranked marker genes, with the number of the first; score them if asked.
 
     Parameters
     ----------
@@ -161,32 +161,45 @@ def rank_piece(block: Block, piece: tuple[int, int], trained: Trained, marker_of
         What the matrix is called in messages.
     """
     start, end = piece
-    n_cells, n_markers = end - start, len(trained.columns)
-    is_dense = isinstance(block, np.ndarray)
-    if not is_dense and block.nnz > DENSE * block.shape[0] * block.shape[1]:
-        block, start, end, is_dense = block[start:end].toarray(), 0, n_cells, True
-    most = n_cells * n_markers
-    if not is_dense:
-        most = min(most, int(block.indptr[end] - block.indptr[start]))
-    genes, sizes = np.empty(most, np.uint16), np.empty(most, np.uint16)
+    if isinstance(block, np.ndarray):
+        return _rank_dense(block[start:end], trained, name)
+    if block.nnz > DENSE * block.shape[0] * block.shape[1]:
+        return _rank_dense(block[start:end].toarray(), trained, name)
+    data, indices, indptr = np.asarray(block.data), np.asarray(block.indices), np.asarray(block.indptr)
+    n_markers = len(trained.columns)
+    most = min((end - start) * n_markers, int(indptr[end] - indptr[start]))
+    found = _room(end - start, most)
+    state = group_sparse(data, indices, indptr, start, end, marker_of, n_markers, *found)
+    if state == MISSING:
+        raise PredictionRefused(f"{name} has missing values (NaN). Choose a matrix without them.")
+    if state == REPEATED:
+        tidy = block[start:end]
+        tidy.sum_duplicates()
+        return rank_piece(tidy, (0, end - start), trained, marker_of, name)
+    return _cut(found)
+
+
+def _rank_dense(block: np.ndarray, trained: Trained, name: str) -> RankedCells:
+    if np.isnan(block.min(initial=0.0)):
+        raise PredictionRefused(f"{name} has missing values (NaN). Choose a matrix without them.")
+    values = block.take(trained.columns, axis=1)
+    found = _room(len(block), values.size)
+    group_sorted(values, values.argsort(axis=1), *found)
+    return _cut(found)
+
+
+def _room(n_cells: int, most: int) -> RankedCells:
+    """Return room for cells with up to `most` genes in all."""
     starts, group_starts = np.empty(n_cells + 1, np.int64), np.empty(n_cells + 1, np.int64)
-    n_negative = np.empty(n_cells, np.int32)
-    if is_dense:
-        if np.isnan(block[start:end].min(initial=0.0)):
-            raise PredictionRefused(f"{name} has missing values (NaN). Choose a matrix without them.")
-        values = block[start:end].take(trained.columns, axis=1)
-        group_sorted(values, values.argsort(axis=1), genes, starts, sizes, group_starts, n_negative)
-    else:
-        arrays = block.data, block.indices, block.indptr
-        state = group_sparse(*arrays, start, end, marker_of, n_markers, genes, starts, sizes, group_starts, n_negative)
-        if state == REPEATED:
-            tidy = block[start:end]
-            tidy.sum_duplicates()
-            return rank_piece(tidy, (0, n_cells), trained, marker_of, name)
-        if state == MISSING:
-            raise PredictionRefused(f"{name} has missing values (NaN). Choose a matrix without them.")
-    # Copies, so that the room for the most that could have been needed is given back.
-    return RankedCells(genes[: starts[-1]].copy(), starts, sizes[: group_starts[-1]].copy(), group_starts, n_negative)
+    return RankedCells(
+        np.empty(most, np.uint16), starts, np.empty(most, np.uint16), group_starts, np.empty(n_cells, np.int32)
+    )
+
+
+def _cut(cells: RankedCells) -> RankedCells:
+    """Copy what was filled, so that the room for the most that could have been needed is given back."""
+    genes, sizes = cells.genes[: cells.starts[-1]].copy(), cells.sizes[: cells.group_starts[-1]].copy()
+    return cells._replace(genes=genes, sizes=sizes)
 
 
 def score_piece(cells: RankedCells, trained: Trained, result: FirstPass, first: int) -> None:

@@ -87,7 +87,7 @@ def unpack(bits: np.ndarray, places: np.ndarray) -> int:
         left = bits[word]
         while left != np.uint64(0):
             lowest = left & (~left + np.uint64(1))
-            places[n_found] = 64 * word + np.int64(popcount(lowest - np.uint64(1)))
+            places[n_found] = 64 * word + popcount(lowest - np.uint64(1))
             n_found += 1
             left ^= lowest
     return n_found
@@ -120,5 +120,5 @@ def unite(sets: np.ndarray, labels: np.ndarray, n_labels: int, union: np.ndarray
                 union[word] |= pair[word]
     n_genes = 0
     for word in range(len(union)):
-        n_genes += np.int64(popcount(union[word]))
+        n_genes += popcount(union[word])
     return n_genes

@@ -50,7 +50,8 @@ def markers_per_pair(n_labels: int) -> int:
     >>> [markers_per_pair(n_labels) for n_labels in (2, 24, 43, 157)]
     [333, 78, 55, 26]
     """
-    return floor(500 * (2 / 3) ** log2(n_labels) + 0.5)
+    wanted: float = 500 * (2 / 3) ** log2(n_labels)
+    return floor(wanted + 0.5)
 
 
 def classic_markers(
@@ -196,11 +197,66 @@ def label_medians(
 
 
 @kernel
+def bound_of_top(values: np.ndarray, wanted: int, highest: np.ndarray) -> float:
+    """Return a lower bound for the n-th largest value that few values reach, at least 0.
+
+    Values are dealt out to classes. The n-th largest of the classes' maxima is such a bound.
+
+    Parameters
+    ----------
+    values
+        shape (n_values,), float64.
+    wanted
+        The n, at most the number of classes.
+    highest
+        Work space, one place a class, float64.
+    """
+    n_classes = len(highest)
+    highest[:] = 0.0
+    for start in range(0, len(values), n_classes):
+        for place in range(min(n_classes, len(values) - start)):
+            value = values[start + place]
+            old = highest[place]
+            highest[place] = value if value > old else old
+    bound: float = np.partition(highest, n_classes - wanted)[n_classes - wanted]
+    return bound
+
+
+@kernel
+def list_from(values: np.ndarray, bound: float, found: np.ndarray) -> int:
+    """List the positive values that reach a bound, in order.
+
+    Parameters
+    ----------
+    values
+        shape (n_values,), float64.
+    bound
+        Least value.
+    found
+        Filled with their places, shape (>= n_values,), int32.
+
+    Returns
+    -------
+    int
+        How many there are.
+    """
+    n_found = 0
+    for start in range(0, len(values), 64):
+        stop = min(start + 64, len(values))
+        n_hits = 0
+        for place in range(start, stop):
+            n_hits += values[place] >= bound
+        # Most stretches have none, and counting them is done side by side.
+        if n_hits:
+            for place in range(start, stop):
+                found[n_found] = place
+                n_found += (values[place] >= bound) & (values[place] > 0.0)
+    return n_found
+
+
+@kernel
 def top_differences(medians: np.ndarray, piece: int, n_pieces: int, best: np.ndarray, counts: np.ndarray) -> None:
     """Find the genes with the largest positive difference of medians for a share of the pairs of labels.
-
-    Genes are dealt out to classes. The n-th largest of the classes' maxima is a lower bound for the n-th largest
-    difference, so only the few genes that reach it are sorted.
 
     Parameters
     ----------
@@ -215,40 +271,17 @@ def top_differences(medians: np.ndarray, piece: int, n_pieces: int, best: np.nda
     """
     n_labels, n_genes = medians.shape
     wanted = best.shape[2]
-    if wanted == 0:
-        return
-    n_classes = 64
-    while n_classes < 4 * wanted:
-        n_classes *= 2
     difference = np.empty(n_genes)
-    highest = np.empty(n_classes)
-    found = np.empty(n_genes, np.int32)
+    highest = np.empty(max(64, 4 * wanted))
+    found = np.empty(n_genes + 1, np.int32)
     for label in range(piece, n_labels, n_pieces):
         for other in range(n_labels):
-            if other == label:
+            if other == label or wanted == 0:
                 continue
             for gene in range(n_genes):
                 difference[gene] = medians[label, gene] - medians[other, gene]
-            highest[:] = 0.0
-            for start in range(0, n_genes, n_classes):
-                for offset in range(min(n_classes, n_genes - start)):
-                    value = difference[start + offset]
-                    old = highest[offset]
-                    highest[offset] = value if value > old else old
-            bound = np.partition(highest, n_classes - wanted)[n_classes - wanted]
-            n_found = 0
-            for start in range(0, n_genes, 64):
-                stop = min(start + 64, n_genes)
-                hits = 0
-                for gene in range(start, stop):
-                    hits += difference[gene] >= bound
-                if hits:
-                    for gene in range(start, stop):
-                        if difference[gene] >= bound and difference[gene] > 0.0:
-                            found[n_found] = gene
-                            n_found += 1
+            n_found = list_from(difference, bound_of_top(difference, wanted, highest), found)
             order = np.argsort(-difference[found[:n_found]], kind="mergesort")
-            n_kept = min(n_found, wanted)
-            counts[label, other] = n_kept
-            for place in range(n_kept):
+            counts[label, other] = min(n_found, wanted)
+            for place in range(counts[label, other]):
                 best[label, other, place] = found[order[place]]

@@ -22,7 +22,8 @@ class Pruned:
     margin
         Score of the cell's label minus the median of its scores for all labels, shape (n_cells,), float64.
     thresholds
-        Least margin of each label, shape (n_labels,), float64; -inf where no cell carries it and when nothing is pruned.
+        Least margin of each label, shape (n_labels,), float64; -inf where no cell carries it, and
+        when nothing is pruned.
     """
 
     is_pruned: np.ndarray

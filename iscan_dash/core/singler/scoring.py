@@ -93,7 +93,7 @@ def weigh_groups(
             squares += n_zeros * zero_rank * zero_rank
             below += n_zeros
         if group < n_groups:
-            size = np.int64(sizes[group])
+            size = sizes[group]
             rank = 2 * below + size - n_genes
             squares += size * rank * rank
             below += size
@@ -217,7 +217,7 @@ def products(
     place = 0
     for group in range(n_groups):
         weight = weights[group]
-        end = place + np.int64(sizes[group])
+        end = place + sizes[group]
         while place < end:
             step = 8 if n_genes < _NARROW and place + 8 <= end else 1
             cost = step * abs(weight) * n_genes

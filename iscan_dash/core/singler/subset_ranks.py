@@ -13,7 +13,6 @@ from iscan_dash.core.singler._kernel import kernel, popcount
 from iscan_dash.core.singler.gene_sets import n_words, unpack
 from iscan_dash.core.singler.ranks import ProfileRanks
 
-
 _TURNED = 8
 """Profiles that are turned from rows into columns together."""
 
@@ -96,7 +95,13 @@ def count_ties(
 
 @kernel
 def hold(
-    wanted: np.ndarray, n_wanted: int, labels: np.ndarray, n_labels: int, ends: np.ndarray, profiles: ProfileRanks, state: SubsetState
+    wanted: np.ndarray,
+    n_wanted: int,
+    labels: np.ndarray,
+    n_labels: int,
+    ends: np.ndarray,
+    profiles: ProfileRanks,
+    state: SubsetState,
 ) -> None:
     """Make the profiles of some labels hold a set of genes.
 
@@ -176,7 +181,7 @@ def count_below(
         rank = 1 - n_genes
         for word in range(bits.shape[1]):
             below[member, word] = rank
-            rank += 2 * np.int64(popcount(bits[profile, word]))
+            rank += 2 * popcount(bits[profile, word])
         equals[member, 0] = 0
         for group in range(1, in_tie.shape[1]):
             equals[member, group] = in_tie[profile, group] - 1
@@ -186,7 +191,8 @@ def count_below(
 def subset_scales(members: np.ndarray, n_members: int, n_genes: int, in_tie: np.ndarray, scales: np.ndarray) -> None:
     """Find one over the root of the sum of squared ranks within the set that profiles hold; 0 without variance.
 
-    The sum is ``(m**3 - m) / 3`` for m genes of different values, less ``(t**3 - t) / 3`` for each group of t equal ones.
+    The sum is ``(m**3 - m) / 3`` for m genes of different values, less ``(t**3 - t) / 3`` for each group of t equal
+    ones.
 
     Parameters
     ----------
@@ -203,8 +209,7 @@ def subset_scales(members: np.ndarray, n_members: int, n_genes: int, in_tie: np.
         profile = members[member]
         lost = 0
         for group in range(1, in_tie.shape[1]):
-            n_equal = np.int64(in_tie[profile, group])
-            lost += n_equal * (n_equal * n_equal - 1)
+            lost += in_tie[profile, group] * (in_tie[profile, group] ** 2 - 1)
         squares = (n_genes**3 - n_genes - lost) // 3
         scales[member] = 1 / np.sqrt(squares) if squares > 0 else 0.0
 
@@ -290,7 +295,7 @@ def rank_along(
         place = np.uint64(lowest[profile, genes[gene]])
         word = place >> np.uint64(6)
         inside = bits[profile, word] & ((one << (place & np.uint64(63))) - one)
-        columns[column, gene] = below[member, word] + np.int16(popcount(inside) << one)
+        columns[column, gene] = below[member, word] + np.int16(2 * popcount(inside))
 
 
 @kernel

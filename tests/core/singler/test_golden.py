@@ -97,7 +97,7 @@ def r_arguments(text: str) -> dict[str, object]:
     python = text.replace("tune.thresh", "tune").replace("de.n", "n").replace("fine.tune", "is_tuned")
     python = python.replace("character(0)", "c()").replace("1000L", "1000").replace("FALSE", "False")
     names = {"list": lambda **items: items, "c": lambda *items: list(items), "False": False}
-    return dict(eval(python, {"__builtins__": {}}, names))  # noqa: S307, PLW0123 - our own file
+    return dict(eval(python, {"__builtins__": {}}, names))
 
 
 def edge_cases() -> list[dict[str, object]]:

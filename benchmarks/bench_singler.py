@@ -1,0 +1,149 @@
+"""SingleR: labels of cells, beside the C++ library that R's SingleR is built on.
+
+python -m benchmarks.bench_singler --rounds 3
+
+Both sides load the same reference and cells, and work in turns, with the same number of threads; their labels are
+compared. Ratios are of processor time and of wall time, the peer's over ours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+
+from benchmarks.servers import BenchmarkError, machine, threads_env
+from benchmarks.singler_peer import peer_python
+from benchmarks.singler_workload import workload
+
+WORKER = Path(__file__).with_name("singler_worker.py")
+REFERENCES = (("bp", "main"), ("bp", "fine"), ("hpca", "main"), ("hpca", "fine"))
+STEPS = {
+    "train": {"do": "train"},
+    "first pass": {"do": "classify", "tune": False},
+    "fine-tuned": {"do": "classify", "tune": True},
+    "dense, first pass": {"do": "dense_classify", "tune": False},
+    "dense, fine-tuned": {"do": "dense_classify", "tune": True},
+}
+
+
+@dataclass
+class Measured:
+    """What one step cost on each side, round by round, and the labels that differ but for exact ties."""
+
+    ours: list[dict[str, Any]] = field(default_factory=list)
+    peer: list[dict[str, Any]] = field(default_factory=list)
+    differing: int = 0
+
+    def row(self, title: str) -> str:
+        """Return a line of the table."""
+        cpu, wall = (median(run[kind] for run in self.ours) for kind in ("cpu", "wall"))
+        extra = max(run["extra"] for run in self.ours) / 1e6
+        cells = [title, f"{cpu:.3f}", f"{wall:.3f}", f"{extra:.0f}"]
+        if self.peer:
+            their_cpu, their_wall = (median(run[kind] for run in self.peer) for kind in ("cpu", "wall"))
+            cells += [f"{their_cpu:.2f}", f"{their_cpu / cpu:.1f}x", f"{their_wall / wall:.1f}x", str(self.differing)]
+        else:
+            cells += [""] * 4
+        return "| " + " | ".join(cells) + " |"
+
+
+@contextmanager
+def worker(side: str, path: Path, granularity: str, threads: int) -> Iterator[subprocess.Popen[str]]:
+    """Start one side and end it afterwards."""
+    python = sys.executable if side == "ours" else str(peer_python())
+    argv = [python, str(WORKER), side, str(path), granularity, str(threads)]
+    environment = {**os.environ, "PYTHONPATH": str(WORKER.parents[1]), **threads_env(threads)}
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        yield process
+        if process.stdin:
+            process.stdin.close()
+
+
+def ask(process: subprocess.Popen[str], command: dict[str, Any]) -> dict[str, Any]:
+    """Send a command to one side and return its answer."""
+    if not process.stdin or not process.stdout:
+        raise BenchmarkError("A side of the benchmark has no pipes.")
+    process.stdin.write(json.dumps(command) + "\n")
+    process.stdin.flush()
+    line = process.stdout.readline()
+    if not line:
+        raise BenchmarkError(f"A side of the benchmark ended while it was asked to {command['do']}.")
+    answer: dict[str, Any] = json.loads(line)
+    return answer
+
+
+def measure(
+    path: Path, granularity: str, threads: int, rounds: int, steps: Sequence[str], with_peer: bool
+) -> dict[str, Measured]:
+    """Let both sides do the steps in turns; the first run of ours that counts comes after one that does not."""
+    results = {step: Measured() for step in steps}
+    with worker("ours", path, granularity, threads) as ours:
+        ask(ours, STEPS["train"])
+        ask(ours, STEPS["fine-tuned"])
+        if not with_peer:
+            for _ in range(rounds):
+                for step in steps:
+                    results[step].ours.append(ask(ours, STEPS[step]))
+            return results
+        with worker("peer", path, granularity, threads) as peer:
+            ask(peer, STEPS["train"])
+            for _ in range(rounds):
+                for step in steps:
+                    found = results[step]
+                    found.ours += [ask(ours, STEPS[step]) for _ in range(3)]
+                    found.peer.append(ask(peer, STEPS[step]))
+                    if found.peer[-1]["labels"]:
+                        ties = set(found.peer[-1]["ties"])
+                        pairs = enumerate(zip(found.ours[-1]["labels"], found.peer[-1]["labels"], strict=True))
+                        found.differing = sum(a != b and cell not in ties for cell, (a, b) in pairs)
+    return results
+
+
+@click.command()
+@click.option("--rounds", default=3, show_default=True, help="Rounds of both sides.")
+@click.option("--cells", multiple=True, type=int, default=(5_000, 20_000, 100_000), show_default=True, help="Cells.")
+@click.option("--peer-cells", default=5_000, show_default=True, help="Most cells that the peer is given.")
+@click.option("--threads", multiple=True, type=int, default=(1, 2), show_default=True, help="Threads of each side.")
+@click.option("--peer/--no-peer", default=True, help="Run the peer beside it.")
+@click.option("--million/--no-million", default=True, help="Measure the memory of a million cells, too.")
+def main(rounds: int, cells: Sequence[int], peer_cells: int, threads: Sequence[int], peer: bool, million: bool) -> None:
+    """Train and classify with both sides, in turns."""
+    click.echo(f"\n## SingleR beside PyPI singler 0.5.0 (C++)\n\n{machine()}; medians of {rounds} rounds in turns.\n")
+    click.echo("Seconds of processor time and wall time; extra memory in MB is the peak beyond inputs and results;")
+    click.echo("`differ`: labels that are not the same, exact ties aside.\n")
+    click.echo("| | ours, CPU s | ours, wall s | extra MB | peer, CPU s | CPU ratio | wall ratio | differ |")
+    click.echo("|---|---:|---:|---:|---:|---:|---:|---:|")
+    for name, granularity in REFERENCES:
+        for n_cells in cells:
+            path = workload(name, n_cells)
+            for n_threads in threads:
+                with_peer = peer and n_cells <= peer_cells
+                steps = list(STEPS)[:3]
+                if n_threads == 1 and n_cells == min(cells) and (name, granularity) == ("bp", "main"):
+                    steps = list(STEPS)
+                found = measure(path, granularity, n_threads, rounds, steps, with_peer)
+                for step, result in found.items():
+                    title = (
+                        f"{name} {granularity}, {n_cells:,} cells, {n_threads} thread{'s' * (n_threads > 1)}: {step}"
+                    )
+                    click.echo(result.row(title))
+    if million:
+        with worker("ours", workload("bp", max(cells)), "main", max(threads)) as ours:
+            ask(ours, STEPS["train"])
+            repeat = max(1, 1_000_000 // max(cells))
+            result = Measured([ask(ours, {"do": "classify", "tune": True, "repeat": repeat})])
+            click.echo(result.row(f"bp main, {repeat * max(cells):,} cells, {max(threads)} threads: fine-tuned"))
+
+
+if __name__ == "__main__":
+    main()
