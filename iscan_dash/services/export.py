@@ -7,11 +7,13 @@ you do not trust should be opened in a spreadsheet as text (*Data > From text*),
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from iscan_dash import __version__
 from iscan_dash.core.annotations import Annotation
+from iscan_dash.core.annotations.names import free_name
 from iscan_dash.core.study import Study
 from iscan_dash.core.words import counted
 from iscan_dash.errors import UnknownColumn
@@ -57,6 +59,20 @@ def named_annotations(annotations: Sequence[Annotation], names: Sequence[str] = 
         if name not in by_name:
             raise UnknownColumn(f'There is no annotation "{name}". There are: {", ".join(by_name)}.')
     return [by_name[name] for name in dict.fromkeys(names)] or list(annotations)
+
+
+def distinct(annotations: Sequence[Annotation]) -> list[Annotation]:
+    """Return annotations under names that differ, as columns of one table must.
+
+    Those of several users may have the same name: the first keeps it, the others get a number.
+    """
+    taken: dict[str, str] = {}
+    found = []
+    for annotation in annotations:
+        name = free_name(annotation.live.name, taken)
+        taken[name] = "annotation"
+        found.append(replace(annotation, header=replace(annotation.live, name=name)))
+    return found
 
 
 def export_lines(study: Study, annotations: Sequence[Annotation], *, for_cellxgene: bool = False) -> Iterator[str]:

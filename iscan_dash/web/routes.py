@@ -11,7 +11,7 @@ import orjson
 from pydantic import BaseModel, Field, ValidationError
 
 from iscan_dash.errors import IscanError, StorageError
-from iscan_dash.services.export import export_lines
+from iscan_dash.services.export import distinct, export_lines
 from iscan_dash.web.components import toast
 from iscan_dash.web.forms import CopyForm
 from iscan_dash.web.plots import ColourBy
@@ -97,7 +97,7 @@ def register(server: flask.Flask, services: Services) -> None:
         states = [workspace.annotation(own) for own in flask.request.args.getlist("annotation")]
         if not states:
             return _json({"error": "Choose at least one annotation."}, 400)
-        lines = export_lines(workspace.study, states, for_cellxgene=for_cellxgene)
+        lines = export_lines(workspace.study, distinct(states), for_cellxgene=for_cellxgene)
         return flask.Response((line.encode("utf-8", "backslashreplace") for line in lines), mimetype="text/csv")
 
     @routes.get("/api/v1/merged/<int:place>")

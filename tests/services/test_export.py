@@ -9,7 +9,14 @@ import pytest
 from iscan_dash.core.annotations import Annotation, Header, Label
 from iscan_dash.core.study import Study
 from iscan_dash.errors import StorageError, UnknownColumn
-from iscan_dash.services.export import cellxgene_warnings, export_csv, export_header, export_lines, named_annotations
+from iscan_dash.services.export import (
+    cellxgene_warnings,
+    distinct,
+    export_csv,
+    export_header,
+    export_lines,
+    named_annotations,
+)
 from tests.studies import write_study
 
 Opener = Callable[..., Study]
@@ -48,6 +55,12 @@ def test_the_comment(tmp_path: Path, open_files: Opener) -> None:
         f"fingerprint: {study.fingerprint}",
         'annotations: [{"name": "fate", "id": "id of fate", "version": 3}, {"name": "x", "id": "id of x", "version": 3}]',
     ]
+
+
+def test_equal_names_are_told_apart() -> None:
+    made = [annotation("fate", ["T"], [0, 0]), annotation("Fate", ["B"], [0, 0]), annotation("x", ["T"], [0, 0])]
+    assert [state.live.name for state in distinct(made)] == ["fate", "Fate (2)", "x"]
+    assert [state.codes.tolist() for state in distinct(made)] == [[0, 0]] * 3
 
 
 def test_a_file_is_written_once(study: Study, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from iscan_dash.core.annotations import Annotation
 from iscan_dash.core.words import counted
 from iscan_dash.errors import IscanError, NameRefused, StorageError
 from iscan_dash.services.drafts import collection_name
-from iscan_dash.services.export import cellxgene_warnings
+from iscan_dash.services.export import cellxgene_warnings, distinct
 from iscan_dash.services.merge import annotation_column, output_paths
 from iscan_dash.services.merge_run import MergeState
 from iscan_dash.services.snippet import pandas_snippet
@@ -154,7 +154,7 @@ def start(services: Services, ids: list[str] | None, name: str | None) -> str:
     states = chosen(services, ids)
     try:
         services.merge_run.start(
-            workspace.study, [annotation_column(state) for state in states], targets(services, name)
+            workspace.study, [annotation_column(state) for state in distinct(states)], targets(services, name)
         )
     except NameRefused as refused:
         return "Choose at least one annotation." if not states else str(refused)
@@ -213,7 +213,11 @@ def register(app: Dash, services: Services) -> None:
         states = chosen(services, ids)
         href, name = csv_link(services, ids, for_cellxgene=for_cellxgene)
         warnings = [f"{code} {text}" for code, text in cellxgene_warnings(states)] if for_cellxgene else []
-        snippet = pandas_snippet(services.workspace.study, name, for_cellxgene=for_cellxgene)
+        study = services.workspace.study
+        snippets = [
+            pandas_snippet(study, name, file=file, for_cellxgene=for_cellxgene) for file in range(len(study.datasets))
+        ]
+        snippet = "\n\n".join(snippets)
         look = "btn btn-sm btn-outline-primary" + ("" if states else " disabled")
         said = "\n".join(warnings) if states else "Choose at least one annotation."
         return href, name, look, said, snippet
