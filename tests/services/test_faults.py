@@ -299,7 +299,7 @@ class TestLocked:
         with closing(sqlite3.connect(workspace.place.journal, isolation_level=None)) as other:
             other.execute("BEGIN EXCLUSIVE")
             check_refused(workspace, r"another program uses .* Try again in a moment")
-            assert "another program uses" in until(workspace, SaveState.FAILED)
+            assert "is locked" in until(workspace, SaveState.FAILED)
             place = workspace.place
             for act in (workspace.undo, lambda: workspace.name_collection("another")):
                 with pytest.raises(StorageError, match="another program uses|is locked") as refused:
