@@ -302,7 +302,7 @@ class TestLocked:
             assert "is locked" in until(workspace, SaveState.FAILED)
             place = workspace.place
             for act in (workspace.undo, lambda: workspace.name_collection("another")):
-                with pytest.raises(StorageError, match="another program uses|is locked") as refused:
+                with pytest.raises(StorageError, match=r"another program uses|is locked") as refused:
                     act()
                 assert "damaged" not in str(refused.value)
             assert workspace.place == place
