@@ -32,7 +32,8 @@ class RowBlocks:
 
     Examples
     --------
-    >>>     >>> with h5py.File("blocks", "w", driver="core", backing_store=False) as file:
+    >>> import h5py
+    >>> with h5py.File("blocks", "w", driver="core", backing_store=False) as file:
     ...     x = file.create_dataset("X", data=np.arange(6.0).reshape(3, 2))
     ...     blocks = RowBlocks(Matrix("X", x, "dense", (3, 2)), block=4)
     ...     [block.tolist() for block in blocks]
