@@ -124,7 +124,8 @@ class Registry:
                     continue
                 entry = self._entry(path, origin)
                 if other := found.get(entry.id):
-                    clash = f'The id "{entry.id}" is that of another reference ({printable(str(other.path))}). Rename this one.'
+                    where = printable(str(other.path))
+                    clash = f'The id "{entry.id}" is that of another reference ({where}). Rename this one.'
                     refused.append(replace(entry, state=State.REFUSED, reasons=(clash,)))
                 else:
                     found[entry.id] = entry
