@@ -161,12 +161,13 @@ def _serve(settings: Settings) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # A request that waits a moment for a thread is nothing to tell.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    app = create_app(settings.with_loopback_hosts())
     try:
+        # Before anything reads the study in the background: a process that ends meanwhile hangs in HDF5's lock.
         listening = socket.create_server((settings.host, settings.port))
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
         raise IscanError(f"Cannot listen on {where}: {error.strerror}. Choose another --port.") from error
+    app = create_app(settings.with_loopback_hosts())
     server = waitress.server.create_server(
         app.server,
         sockets=[listening],

@@ -81,5 +81,8 @@ def serve(browser: Browser, tmp_path: Path, port: int) -> Iterator[Serve]:
     yield start
     # A page that still asks would complain of a server that went away.
     browser.leave()
+    # All of them end before one is judged: they share a port.
+    for running in started:
+        running.stop()
     for running in started:
         running.close()

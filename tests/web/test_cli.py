@@ -259,7 +259,7 @@ def test_users_are_kept_in_a_file(tmp_path: Path) -> None:
 def test_sign_in_needs_its_file(run: Run, tmp_path: Path) -> None:
     small = small_study(tmp_path / "small.h5ad")
     options = ["--port", "0", "--annotations-dir", tmp_path / "drafts", "--users", tmp_path / "none.txt"]
-    said = sentence(run("serve", small, *options))
+    said = sentence(run("serve", small, "--port", "0", *options))
     assert said.startswith(f"The users file {tmp_path / 'none.txt'} cannot be read: No such file or directory. ")
 
 
@@ -270,14 +270,23 @@ def test_help_and_version(run: Run) -> None:
         assert (result.exit_code, "Usage: " in result.output) == (0, True)
 
 
-def test_a_port_in_use(run: Run, tmp_path: Path) -> None:
+def test_a_port_in_use(tmp_path: Path) -> None:
+    small = small_study(tmp_path / "small.h5ad")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        small = small_study(tmp_path / "small.h5ad")
-        result = run("serve", small, "--port", str(port), "--annotations-dir", tmp_path / "drafts")
-    said = sentence(result)
-    assert said.startswith(f"Cannot listen on 127.0.0.1:{port}: Address already in use")
-    assert said.endswith(". Choose another --port.")
+        command = ["serve", str(small), "--port", str(port), "--annotations-dir", str(tmp_path / "drafts")]
+        # A process, as it must end too.
+        ended = subprocess.run(
+            [sys.executable, "-m", "iscan_dash", *command],
+            env=plain_environment() | {"ISCAN_DATA_DIR": str(tmp_path / "data")},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"iscan-dash: Cannot listen on 127.0.0.1:{port}: Address already in use")
+    assert ended.stderr.endswith(". Choose another --port.\n")
 
 
 def test_a_folder_that_cannot_be_made(run: Run, tmp_path: Path) -> None:
