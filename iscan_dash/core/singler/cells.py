@@ -270,6 +270,72 @@ def group_sparse(
     return OK
 
 
+def sorted_order(values: np.ndarray) -> np.ndarray:
+    """Return the positions that sort each row, shape (n_cells, n_markers), int64.
+
+    Values of 32 bits are sorted as whole numbers that carry their position in the lowest 16 bits: NumPy sorts those
+    three times as fast as it finds positions.
+
+    Parameters
+    ----------
+    values
+        shape (n_cells, n_markers), float32 or float64, without NaN; fewer than 2**16 markers.
+
+    Examples
+    --------
+    >>> sorted_order(np.array([[3.0, -1.0, 0.0]], np.float32)).tolist()
+    [[1, 2, 0]]
+    """
+    if values.dtype != np.float32:
+        return np.argsort(values, axis=1)
+    # Adding 0 makes -0 a 0. The bits of negative numbers fall as the number rises, so they are turned over.
+    bits = (values + np.float32(0)).view(np.int32)
+    keys = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64)
+    keys <<= 16
+    keys |= np.arange(values.shape[1])
+    keys.sort(axis=1)
+    keys &= 0xFFFF
+    return keys
+
+
+@kernel
+def spread(cells: RankedCells, ranks: np.ndarray, squares: np.ndarray) -> None:
+    """Write the doubled centred ranks of all markers of each cell.
+
+    Parameters
+    ----------
+    cells
+        The cells.
+    ranks
+        Filled, shape (n_cells, n_markers), float64: whole numbers.
+    squares
+        Filled with the sum of each cell's squared ranks, shape (n_cells,), float64.
+    """
+    n_cells, n_markers = ranks.shape
+    for cell in range(n_cells):
+        place = cells.starts[cell]
+        n_zeros = n_markers - (cells.starts[cell + 1] - place)
+        start, end = cells.group_starts[cell], cells.group_starts[cell + 1]
+        below = 0
+        for group in range(start, start + cells.n_negative[cell]):
+            below += cells.sizes[group]
+        zero_rank = 2 * below + n_zeros - n_markers
+        total = n_zeros * zero_rank * zero_rank
+        ranks[cell, :] = zero_rank
+        below = 0
+        for group in range(start, end):
+            if group == start + cells.n_negative[cell]:
+                below += n_zeros
+            size = cells.sizes[group]
+            rank = 2 * below + size - n_markers
+            total += size * rank * rank
+            for entry in range(place, place + size):
+                ranks[cell, cells.genes[entry]] = rank
+            below += size
+            place += size
+        squares[cell] = total
+
+
 @kernel
 def group_sorted(
     values: np.ndarray,

@@ -7,11 +7,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from iscan_dash.core.singler._kernel import kernel
-from iscan_dash.core.singler.cells import MISSING, REPEATED, RankedCells, group_sorted, group_sparse
+from iscan_dash.core.singler.cells import (
+    MISSING,
+    REPEATED,
+    RankedCells,
+    group_sorted,
+    group_sparse,
+    sorted_order,
+    spread,
+)
 from iscan_dash.core.singler.control import Control, in_order
 from iscan_dash.core.singler.order_statistics import LANES
 from iscan_dash.core.singler.query import Block, Query, prepared
-from iscan_dash.core.singler.scoring import best_two, correlate, label_scores, products, upper_quantile, weigh_groups
+from iscan_dash.core.singler.scoring import (
+    Quantile,
+    best_two,
+    correlate,
+    label_scores,
+    products,
+    upper_quantile,
+    weigh_groups,
+)
 from iscan_dash.core.singler.train import Trained
 from iscan_dash.errors import PredictionRefused
 
@@ -19,7 +35,7 @@ PIECE_VALUES = 1_000_000
 """Values that one task looks at."""
 
 DENSE = 0.5
-"""Share of values stored from which a sparse block is treated as a dense one."""
+"""Share of values that are not zero from which cells are treated as dense ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +200,7 @@ def _rank_dense(block: np.ndarray, trained: Trained, name: str) -> RankedCells:
         raise PredictionRefused(f"{name} has missing values (NaN). Choose a matrix without them.")
     values = block.take(trained.columns, axis=1)
     found = _room(len(block), values.size)
-    group_sorted(values, values.argsort(axis=1), *found)
+    group_sorted(values, sorted_order(values), *found)
     return _cut(found)
 
 
@@ -207,17 +223,74 @@ def score_piece(cells: RankedCells, trained: Trained, result: FirstPass, first: 
     rows = slice(first, first + len(cells.n_negative))
     arrays = trained.arrays
     quantile = upper_quantile(result.quantile, int(trained.n_profiles.max()))
-    score_cells(
-        cells,
-        arrays.profiles.ranks,
-        arrays.ends,
-        arrays.scales,
-        quantile,
-        result.scores[rows],
-        result.label[rows],
-        result.delta[rows],
-    )
+    found = result.scores[rows], result.label[rows], result.delta[rows]
+    n_cells, n_markers = len(cells.n_negative), len(trained.columns)
+    if len(cells.genes) > DENSE * n_cells * n_markers:
+        # With hardly a zero and hardly an equal value, a plain product of matrices is quickest. It is exact, too.
+        ranks, squares = np.empty((n_cells, n_markers)), np.empty(n_cells)
+        spread(cells, ranks, squares)
+        score_products(ranks @ trained.wide_ranks, squares, arrays.ends, arrays.scales, quantile, *found)
+    else:
+        score_cells(cells, arrays.profiles.ranks, arrays.ends, arrays.scales, quantile, *found)
     result.detected[rows] = np.diff(cells.starts)
+
+
+@kernel
+def write_lanes(
+    block: np.ndarray, n_lanes: int, start: int, scores: np.ndarray, label: np.ndarray, delta: np.ndarray
+) -> None:
+    """Write the scores of some cells, lanes of a block, into the results.
+
+    Parameters
+    ----------
+    block, n_lanes
+        Scores, shape (n_labels, LANES), and how many lanes count.
+    start
+        Cell of the first lane.
+    scores, label, delta
+        Filled, see `FirstPass`.
+    """
+    n_labels = block.shape[0]
+    for lane in range(n_lanes):
+        cell = start + lane
+        for column in range(n_labels):
+            scores[cell, column] = block[column, lane]
+        label[cell], delta[cell] = best_two(block, n_labels, lane)
+
+
+@kernel
+def score_products(
+    totals: np.ndarray,
+    squares: np.ndarray,
+    ends: np.ndarray,
+    scales: np.ndarray,
+    quantile: Quantile,
+    scores: np.ndarray,
+    label: np.ndarray,
+    delta: np.ndarray,
+) -> None:
+    """Score cells whose sums of products of ranks are known.
+
+    Parameters
+    ----------
+    totals, squares
+        Sums of products with each profile, shape (n_cells, n_profiles), and of squared ranks, shape (n_cells,),
+        float64.
+    ends, scales, quantile, scores, label, delta
+        As for `score_cells`.
+    """
+    n_cells, n_profiles = totals.shape
+    n_labels = len(ends)
+    correlations = np.zeros((n_profiles, LANES))
+    kept, passing = np.empty((quantile.n_kept.max(), LANES)), np.empty(LANES)
+    block = np.empty((n_labels, LANES))
+    for start in range(0, n_cells, LANES):
+        n_lanes = min(LANES, n_cells - start)
+        for lane in range(n_lanes):
+            cell = start + lane
+            correlate(totals[cell], squares[cell], scales, n_profiles, lane, correlations)
+        label_scores(correlations, ends, n_labels, quantile.n_kept, quantile.share, kept, passing, block)
+        write_lanes(block, n_lanes, start, scores, label, delta)
 
 
 @kernel
@@ -226,7 +299,7 @@ def score_cells(
     ranks: np.ndarray,
     ends: np.ndarray,
     scales: np.ndarray,
-    quantile: tuple[np.ndarray, np.ndarray],
+    quantile: Quantile,
     scores: np.ndarray,
     label: np.ndarray,
     delta: np.ndarray,
@@ -244,7 +317,6 @@ def score_cells(
     scores, label, delta
         Filled, see `FirstPass`.
     """
-    n_kept, share = quantile
     n_cells = len(cells.n_negative)
     n_markers = ranks.shape[0] - 1
     width = ranks.shape[1]
@@ -255,7 +327,7 @@ def score_cells(
     total = np.empty(width)
     weights = np.empty(n_markers, np.int64)
     correlations = np.zeros((n_profiles, LANES))
-    kept = np.empty((n_kept.max(), LANES))
+    kept = np.empty((quantile.n_kept.max(), LANES))
     passing = np.empty(LANES)
     block = np.empty((n_labels, LANES))
     for start in range(0, n_cells, LANES):
@@ -269,9 +341,5 @@ def score_cells(
                 ranks, n_markers, genes, sizes, len(sizes), weights, common, n_markers, width, plain, weighted, total
             )
             correlate(total, squares, scales, n_profiles, lane, correlations)
-        label_scores(correlations, ends, n_labels, n_kept, share, kept, passing, block)
-        for lane in range(n_lanes):
-            cell = start + lane
-            for column in range(n_labels):
-                scores[cell, column] = block[column, lane]
-            label[cell], delta[cell] = best_two(block, n_labels, lane)
+        label_scores(correlations, ends, n_labels, quantile.n_kept, quantile.share, kept, passing, block)
+        write_lanes(block, n_lanes, start, scores, label, delta)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -71,6 +72,11 @@ class Trained:
     n_genes_query: int
     n_profiles: np.ndarray
     arrays: TrainedArrays
+
+    @cached_property
+    def wide_ranks(self) -> np.ndarray:
+        """Ranks of the profiles for products of matrices, shape (n_markers, n_profiles), float64."""
+        return self.arrays.profiles.ranks[:-1, : len(self.arrays.scales)].astype(np.float64)
 
     def marker_of(self) -> np.ndarray:
         """Return the marker of each column of the query, -1 for none, shape (n_genes_query,), int16."""

@@ -123,6 +123,20 @@ def test_products_of_ranks_are_exact(n_markers: int, share: float, seed: int) ->
     assert total[:3].tolist() == (ranked.ranks[:n_markers, :3].astype(np.int64) * wanted[:, None]).sum(axis=0).tolist()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(values=arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 40)), elements=FEW))
+def test_ranks_of_cells_are_spread_out(dtype: type, values: np.ndarray) -> None:
+    cells = grouped(values)
+    ranks, squares = np.empty(values.shape), np.empty(len(values))
+    grouping.spread(cells, ranks, squares)
+    wanted = np.array([centred_ranks(cell) for cell in values])
+
+    assert ranks.tolist() == wanted.tolist()
+    assert squares.tolist() == (wanted**2).sum(axis=1).tolist()
+    order = grouping.sorted_order(values.astype(dtype))
+    assert np.array_equal(np.take_along_axis(values, order, 1), np.sort(values, axis=1))
+
+
 def test_correlations_without_variance() -> None:
     out = np.empty((2, LANES))
     correlate(np.array([6.0, 0.0]), 9.0, np.array([1 / 3, 0.0]), 2, 4, out)
