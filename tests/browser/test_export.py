@@ -134,14 +134,17 @@ def test_what_is_ticked_is_exported(browser: Browser, open_server: Server) -> No
     Shell(browser).open(open_server, "/export", as_other=True)
     browser.wait(lambda: any(text.startswith(f"two of {owner}") for text in page.offered()), "the other's annotations")
     assert page.chosen() == []
-    # One column cannot be of two users.
+    # Two columns cannot have one name: that of the other gets a number.
     made(browser, "two")
     page.open()
     browser.wait(lambda: page.chosen()[0].startswith("two \u00b7"), "the user's own annotation")
     page.tick(f"two of {owner}")
     browser.until(lambda: len(page.chosen()), 2)
-    page.write()
-    browser.wait(lambda: '"two_annot"' in page.error(), "the refusal")
+    head = next(line for line in page.download().splitlines() if not line.startswith("# "))
+    assert head == 'index,sample,"two","two (2)"'
+    page.name("of both").write()
+    browser.wait(lambda: "2 new obs columns (two, two (2))" in page.state(), "the merged file")
+    assert page.error() == ""
 
 
 def test_what_cellxgene_would_cut_is_said(browser: Browser, open_server: Server, tmp_path: Path) -> None:
