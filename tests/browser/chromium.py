@@ -22,7 +22,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 T = TypeVar("T")
 
-PATIENCE = 20.0
+PATIENCE = 40.0
 """Seconds until something that should happen is taken as not happening."""
 
 POLL = 0.05
