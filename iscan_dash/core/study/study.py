@@ -367,16 +367,18 @@ class Study:
     def embedding(self, name: str) -> np.ndarray:
         """Read an embedding's first two axes for all cells; NaN where a file lacks it or a value is not finite.
 
+        Every study has the QC axes, whether they are among its `embeddings` or not.
+
         Returns
         -------
         numpy.ndarray
             shape (2, n_cells), float32, C-contiguous.
         """
-        if name not in self.embeddings:
+        if name not in (*self.embeddings, QC_AXES):
             raise UnknownColumn(f'This study has no embedding "{name}".')
 
         def read() -> np.ndarray:
-            if name == QC_AXES:
+            if not any(name in dataset.embeddings for dataset in self.datasets):
                 return self._qc_axes()
             xy = np.full((2, self.n_cells), np.nan, np.float32)
             for dataset, start in zip(self.datasets, self.offsets, strict=False):
