@@ -66,6 +66,13 @@ class Plot(StrEnum):
     TABLE_BODY = "plot-table-body"
 
 
+class Filter(StrEnum):
+    """The strip of the selection and the Cell Filter above it."""
+
+    PANEL = "cell-filter"
+    STRIP = "selection-strip"
+
+
 class Data(StrEnum):
     """The Data page."""
 

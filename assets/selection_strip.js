@@ -1,0 +1,268 @@
+/* The strip under the plots: how many cells are selected, what the selection is made of, and what to do with it. */
+(() => {
+  const iscan = (window.iscan = window.iscan || {});
+  const parts = () => iscan.filterParts;
+  const byId = (id) => document.getElementById(id);
+  let state = null;
+  let bits = null; // the elements of the strip
+  let popover = null; // what is open above a chip or a button
+
+  const act = (action) => iscan.selection.act(action);
+
+  // -- popovers ----------------------------------------------------------------------------------------------------
+
+  /**
+   * Open a small box above a button; Escape and a click elsewhere close it, and the focus goes back.
+   * @param {HTMLElement} anchor
+   * @param {string} label
+   * @param {...Node} children
+   */
+  function open(anchor, label, ...children) {
+    close();
+    popover = parts().make("div", { class: "strip-popover", role: "dialog", "aria-label": label }, ...children);
+    popover.setAttribute("popover", "auto");
+    popover.dataset.anchor = anchor.dataset.focus || anchor.id;
+    popover.addEventListener("toggle", (event) => event.newState === "closed" && event.target.remove());
+    document.body.append(popover);
+    popover.showPopover();
+    const box = anchor.getBoundingClientRect();
+    const left = Math.min(box.left, window.innerWidth - popover.offsetWidth - 8);
+    popover.style.left = `${Math.max(8, left)}px`;
+    popover.style.top = `${Math.max(8, box.top - popover.offsetHeight - 4)}px`;
+    popover.querySelector("input, button")?.focus();
+  }
+
+  function close() {
+    if (popover?.isConnected) popover.hidePopover();
+    popover = null;
+  }
+
+  /** A name to type, with a button; what is wrong with it is said below. */
+  function nameForm({ label, value, button, submit }) {
+    const { make } = parts();
+    const field = make("input", { class: "form-control form-control-sm", type: "text", value, "aria-label": label, maxLength: 200, autocomplete: "off" });
+    const problem = make("p", { class: "field-error", role: "alert" });
+    const form = make("form", { class: "strip-name" }, field, make("button", { class: "btn btn-primary btn-sm", type: "submit", textContent: button }));
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const name = field.value.trim();
+      if (!name) {
+        problem.textContent = "Enter a name.";
+        field.focus();
+        return;
+      }
+      const said = await submit(name);
+      if (said) problem.textContent = said;
+      else close();
+    });
+    field.select();
+    return make("div", {}, form, problem);
+  }
+
+  // -- chips -------------------------------------------------------------------------------------------------------
+
+  /** Refocus what had the focus before a redraw, by what it is about. */
+  function keepFocus(root, redraw) {
+    const focused = root.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
+    redraw();
+    if (focused) (root.querySelector(`[data-focus="${CSS.escape(focused)}"]`) || root.querySelector("button"))?.focus();
+  }
+
+  function chip({ key, name, detail, title, problem, isInverted, onOpen, onRemove }) {
+    const { make, words, icon } = parts();
+    const marks = problem ? icon("exclamation-triangle") : isInverted ? make("span", { class: "chip-not", textContent: "not" }) : null;
+    const body = make(
+      "button",
+      { class: "chip-body", title, "aria-label": title, "data-focus": `${key} body`, onclick: () => onOpen(body) },
+      marks,
+      words(name, "chip-name"),
+      detail === null ? null : make("span", { class: "chip-count numbers", textContent: detail }),
+    );
+    const remove = make("button", { class: "chip-remove", title: `Remove ${name}`, "aria-label": `Remove ${name}`, "data-focus": `${key} remove`, onclick: onRemove }, "\u00d7");
+    return make("li", { class: `chip${problem ? " has-problem" : ""}`, "data-chip": key }, body, remove);
+  }
+
+  const countText = (count) => (count === null || count === undefined ? "not known" : parts().cellsText(count));
+
+  function areaMenu(anchor, area) {
+    const { make } = parts();
+    const item = (text, action) =>
+      make("button", {
+        class: "btn btn-link btn-sm",
+        textContent: text,
+        onclick: () => {
+          close();
+          action();
+        },
+      });
+    const rename = nameForm({
+      label: `Name of ${area.name}`,
+      value: area.name,
+      button: "Rename",
+      submit: async (name) => {
+        await act({ do: "rename_area", id: area.id, name });
+      },
+    });
+    open(
+      anchor,
+      area.name,
+      rename,
+      make(
+        "div",
+        { class: "strip-menu" },
+        item(area.inverted ? "Take its inside" : "Invert", () => act({ do: "invert_area", id: area.id })),
+        item("Redraw", () => iscan.selection.redraw(area)),
+        item("Delete", () => act({ do: "delete_area", id: area.id })),
+      ),
+      make("p", { class: "muted", textContent: `Drawn on ${area.axes_title}` }),
+    );
+  }
+
+  function areaChip(area) {
+    return chip({
+      key: `area ${area.id}`,
+      name: area.name,
+      detail: area.count === null ? null : parts().number(area.count),
+      title: `${area.inverted ? "Not in " : ""}${area.name}: ${area.problem || countText(area.count)}`,
+      problem: area.problem,
+      isInverted: area.inverted,
+      onOpen: (anchor) => areaMenu(anchor, area),
+      onRemove: () => act({ do: "delete_area", id: area.id }),
+    });
+  }
+
+  function filterChip(filter) {
+    return chip({
+      key: `filter ${filter.id}`,
+      name: filter.text || filter.title,
+      detail: filter.count === null ? null : parts().number(filter.count),
+      title: `${filter.text || filter.title}: ${filter.problem || countText(filter.count)}`,
+      problem: filter.problem,
+      isInverted: false,
+      onOpen: () => iscan.cellFilter.edit(filter),
+      onRemove: () => act({ do: "remove_filter", id: filter.id }),
+    });
+  }
+
+  /** How the areas of several plots go together, when it is not plain. */
+  function queryChip() {
+    const { make } = parts();
+    const isCustom = state.mode === "custom";
+    if (!isCustom && Object.keys(state.plots).length < 2) return null;
+    const text = isCustom ? "Custom query" : state.mode === "union" ? "Union of plots" : "Intersection of plots";
+    const problem = state.problem ? state.problem.text : "";
+    const title = `${text}: ${problem || "open the query builder"}`;
+    const body = make("button", { class: "chip-body", title, "aria-label": title, "data-focus": "query", onclick: () => iscan.cellFilter.show("plots") }, problem ? parts().icon("exclamation-triangle") : null, make("span", { class: "chip-name", textContent: text }));
+    return make("li", { class: `chip chip-query${problem ? " has-problem" : ""}`, "data-chip": "query" }, body);
+  }
+
+  // -- the strip ---------------------------------------------------------------------------------------------------
+
+  function countLine() {
+    const { number } = parts();
+    if (!state.active) return ["No cells selected", "Draw with the lasso (L), or choose in Filter"];
+    if (state.count === null) return ["Not finished", state.problem ? state.problem.text : "Finish the query."];
+    if (!state.count) return ["No cells match", `0 of ${number(state.n_cells)} cells`];
+    return [`${number(state.count)} of ${number(state.n_cells)} cells`, ""];
+  }
+
+  function draw() {
+    const { allow } = parts();
+    const [count, hint] = countLine();
+    if (bits.count.textContent !== count) bits.count.textContent = count;
+    bits.count.classList.toggle("is-problem", state.active && state.count === null);
+    bits.hint.textContent = hint;
+    bits.hint.hidden = !hint || (state.active && state.count !== null && bits.chips.childElementCount > 0);
+    keepFocus(bits.chips, () => bits.chips.replaceChildren(...[queryChip(), ...state.areas.map(areaChip), ...state.filters.map(filterChip)].filter(Boolean)));
+    bits.hint.hidden = !hint;
+    const nothing = state.active ? null : "no cells are selected";
+    allow(bits.clear, nothing);
+    allow(bits.back, state.can_go_back ? null : "there is no earlier selection");
+    const unusable = nothing || (state.count === null ? "the query is not finished" : null);
+    allow(bits.save, unusable);
+    if (bits.label) allow(bits.label, unusable || (state.count ? null : "no cells match"));
+  }
+
+  /** Go to where cells are labelled, with the focus where the label is typed. */
+  function labelThem() {
+    if (window.location.pathname !== "/annotate/edit") iscan.go("/annotate/edit");
+    const until = Date.now() + 8000;
+    const focus = () => {
+      const field = byId("edit-value");
+      if (field && field.checkVisibility()) field.focus();
+      else if (Date.now() < until) setTimeout(focus, 50);
+    };
+    focus();
+  }
+
+  function saveForm() {
+    const { make } = parts();
+    const names = state.saved.map(({ name }) => name);
+    const free = (k) => (names.includes(`Selection ${k}`) ? free(k + 1) : `Selection ${k}`);
+    const form = nameForm({
+      label: "Name of the selection",
+      value: free(names.length + 1),
+      button: "Save",
+      submit: async (name) => {
+        if (names.some((other) => other.toLocaleLowerCase() === name.toLocaleLowerCase()))
+          return `"${name}" is already used by a saved selection. Choose another name.`;
+        const after = await act({ do: "save", name });
+        if (!after.saved.some((saved) => !names.includes(saved.name))) return "This name was refused; the message says why.";
+        return "";
+      },
+    });
+    open(bits.save, "Save the selection", make("p", { class: "strip-title", textContent: "Save selection as" }), form);
+  }
+
+  function build(root) {
+    const { make, iconButton, icon, isAllowed } = parts();
+    const when = (button, action) => {
+      button.addEventListener("click", () => isAllowed(button) && action());
+      return button;
+    };
+    const named = (id, button) => Object.assign(button, { id });
+    bits = {
+      count: make("span", { id: "selection-count", class: "selection-count numbers", role: "status" }),
+      hint: make("span", { id: "selection-hint", class: "selection-hint muted" }),
+      chips: make("ul", { id: "selection-chips", class: "chips", "aria-label": "What the selection is made of" }),
+      back: named("selection-back", when(iconButton("arrow-counterclockwise", "The selection before this one"), () => act({ do: "back" }))),
+      clear: named("selection-clear", when(iconButton("x-lg", "Clear the selection"), () => act({ do: "clear", what: "all" }))),
+      save: named("selection-save", when(iconButton("bookmark-plus", "Save selection as..."), saveForm)),
+      label: null,
+      filter: make("button", { id: "selection-filter", class: "btn btn-outline-primary btn-sm", "aria-expanded": "false", "aria-controls": "cell-filter", title: "Open the Cell Filter" }, icon("funnel"), " Filter"),
+    };
+    bits.filter.addEventListener("click", () => iscan.cellFilter.toggle());
+    if (root.dataset.labels === "yes") {
+      const label = make("button", { id: "selection-label", class: "btn btn-outline-primary btn-sm", title: "Give the selected cells a label", textContent: "Label them" });
+      bits.label = when(label, labelThem);
+    }
+    const actions = make("div", { class: "selection-actions", role: "toolbar", "aria-label": "Selection" }, bits.back, bits.clear, bits.save, ...(bits.label ? [bits.label] : []), bits.filter);
+    root.replaceChildren(make("div", { class: "selection-numbers" }, bits.count, bits.hint), bits.chips, actions);
+    // A wheel turns the chips on where there are more than fit.
+    bits.chips.addEventListener(
+      "wheel",
+      (event) => {
+        if (event.deltaX || bits.chips.scrollWidth <= bits.chips.clientWidth) return;
+        bits.chips.scrollLeft += event.deltaY;
+        event.preventDefault();
+      },
+      { passive: false },
+    );
+  }
+
+  const waiting = new MutationObserver(() => {
+    const root = byId("selection-strip");
+    if (!root) return;
+    waiting.disconnect();
+    build(root);
+    iscan.cellFilter.build(byId("cell-filter"));
+    iscan.selection.onChange((newest) => {
+      state = newest;
+      draw();
+      iscan.cellFilter.follow(newest);
+    });
+  });
+  waiting.observe(document.documentElement, { childList: true, subtree: true });
+
+  iscan.selectionStrip = { labelThem };
+})();
