@@ -8,6 +8,7 @@
     ├── NameRefused           an annotation name or label breaks a rule (carries the rule's code)
     ├── EditConflict          the annotation changed since the page last saw it
     ├── NothingToUndo         the undo or redo stack is empty
+    ├── SelectionRefused      a query or an area is too large, or cannot be understood
     ├── PredictionRefused     cells cannot be labelled with this reference, matrix or setting
     ├── UserRefused           a user's name or password breaks a rule
     ├── SettingsConflict      two settings ask for what cannot be had together
@@ -69,6 +70,22 @@ class EditConflict(IscanError):
 
 class NothingToUndo(IscanError):
     """There is no edit of this user left to undo or redo."""
+
+
+class SelectionRefused(IscanError):
+    """A query or an area is too large, or cannot be understood.
+
+    Parameters
+    ----------
+    sentence
+        What is wrong and what to do.
+    position
+        Where in the text of a query, counted from 0; None when it is not about one.
+    """
+
+    def __init__(self, sentence: str, position: int | None = None) -> None:
+        super().__init__(sentence)
+        self.position = position
 
 
 class PredictionRefused(IscanError, ValueError):
