@@ -225,6 +225,18 @@ class Ledger:
         if self._opened and self._events:
             self._collection.set_setting("user", {"id": self.user, "name": name})
 
+    def kept(self, key: str) -> Any:
+        """Return what `keep` kept of the user's, None when nothing was."""
+        self.open()
+        return self._collection.setting(key)
+
+    def keep(self, key: str, value: Any) -> None:
+        """Keep something of the user's with their drafts (JSON values)."""
+        self.open()
+        with self._lock:
+            self._check_writable()
+            self._collection.set_setting(key, value)
+
     def watch_draft(self) -> None:
         """Have the draft looked at when another program changed it."""
         self.open()

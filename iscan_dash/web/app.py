@@ -16,7 +16,7 @@ from iscan_dash.errors import IscanError
 from iscan_dash.services.hashes import FileHashes
 from iscan_dash.services.workspaces import Workspaces
 from iscan_dash.settings import Settings
-from iscan_dash.web import identity, layout, once, routes, security
+from iscan_dash.web import identity, layout, once, routes, security, selections
 from iscan_dash.web.checked import CheckedDash
 from iscan_dash.web.components import history, naming, plot_panel, toast, topbar
 from iscan_dash.web.ids import Shell
@@ -85,10 +85,12 @@ def create_app(settings: Settings) -> Dash:
     services = Services(workspaces, FileHashes([dataset.path for dataset in study.datasets], HASHING_DELAY))
     server.extensions["iscan"] = services
     routes.register(server, services)
+    selections.register_routes(server, services)
     # Without annotations there are no pages of them, at their addresses neither.
     pages = (data,) if workspaces.is_closed else (data, annotate, export)
     for part in (topbar, naming, plot_panel, history, *pages):
         part.register(app, services)
+    selections.register(app)
     _finish(app)
     app.layout = lambda: _layout(services)
     security.register(server, app, settings)

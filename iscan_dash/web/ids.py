@@ -45,6 +45,12 @@ class Naming(StrEnum):
     DONE = "naming-done"
 
 
+class Selection(StrEnum):
+    """The selection of cells."""
+
+    STATE = "selection-state"
+
+
 class Plot(StrEnum):
     """The plot area."""
 

@@ -3,6 +3,7 @@
 import dash_bootstrap_components as dbc
 from dash import dcc, html, page_container
 
+from iscan_dash.web import selections
 from iscan_dash.web.components import history, naming, plot_panel, toast, topbar
 from iscan_dash.web.ids import Shell
 from iscan_dash.web.services import Services
@@ -51,6 +52,7 @@ def shell(services: Services) -> html.Div:
             *toast.stores(),
             *history.stores(),
             *naming.layout(services),
+            *selections.stores(services),
             topbar.layout(services),
             html.Div(id=Shell.BANNER, className="banner", role="alert", hidden=True),
             html.Main(

@@ -120,6 +120,7 @@ def register(server: flask.Flask, services: Services) -> None:
                 "draft": save.path,
                 "saved_at": save.saved_at,
                 "changed_files": workspace.changed_files(),
+                "selection": services.selections.version,
                 "needs_name": workspace.needs_name and not workspace.is_closed,
                 "notices": notices(services),
             }

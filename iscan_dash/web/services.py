@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from iscan_dash.services.hashes import FileHashes
 from iscan_dash.services.merge_run import MergeRun
+from iscan_dash.services.selections import Selections
 from iscan_dash.services.workspace import Workspace
 from iscan_dash.services.workspaces import Workspaces
 from iscan_dash.web.identity import current_user
@@ -32,6 +33,8 @@ class Desk:
         The merge that runs, or ran last.
     offers
         Old drafts that may be brought here.
+    selections
+        The cells that are selected.
     """
 
     workspace: Workspace
@@ -40,6 +43,7 @@ class Desk:
     imports: TableImports
     merge_run: MergeRun
     offers: Offers
+    selections: Selections
 
 
 class Services:
@@ -89,6 +93,11 @@ class Services:
         """Old drafts that may be brought here."""
         return self._own().offers
 
+    @property
+    def selections(self) -> Selections:
+        """The cells that are selected."""
+        return self._own().selections
+
     def _own(self) -> Desk:
         user = current_user()
         return self.desk(user.id, user.name)
@@ -105,6 +114,7 @@ class Services:
                     TableImports(workspace),
                     MergeRun(),
                     Offers(workspace),
+                    Selections(workspace),
                 )
             return self._desks[user]
 

@@ -24,8 +24,8 @@ def check_name(name: str, taken: Mapping[str, str]) -> str:
     name
         What the user typed.
     taken
-        Names in use and what uses them (``"metadata"``, ``"cluster"``, ``"cell ID"`` or ``"annotation"``); a name
-        that differs only in case is taken too.
+        Names in use and what uses them (``"metadata"``, ``"cluster"``, ``"cell ID"``, ``"annotation"`` or
+        ``"selection"``); a name that differs only in case is taken too.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def check_name(name: str, taken: Mapping[str, str]) -> str:
     users = {unicodedata.normalize("NFC", other).casefold(): user for other, user in taken.items()}
     user = users.get(kept.casefold())
     if user:
-        what = "an annotation" if user == "annotation" else f"a {user} column"
+        what = {"annotation": "an annotation", "selection": "a saved selection"}.get(user, f"a {user} column")
         raise NameRefused("E02", f'"{kept}" is already used by {what}. Choose another name.')
     return kept
 

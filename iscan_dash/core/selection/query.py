@@ -6,8 +6,10 @@
     AllOf | AnyOf | Not                                          how they are combined
 """
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -77,6 +79,16 @@ class Cells:
     """
 
     ids: tuple[tuple[str, str], ...]
+
+    @property
+    def text(self) -> str:
+        """The cells as they are pasted: one a line, the sample and a tab before the id."""
+        return "\n".join(f"{sample}\t{cell}" if sample else cell for sample, cell in self.ids)
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells this list from others."""
+        return hashlib.blake2b(self.text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -313,8 +325,7 @@ def to_json(query: Query) -> dict[str, Any]:
     if isinstance(query, Range):
         return {"is": "range", **vars(query)}
     if isinstance(query, Cells):
-        lines = (f"{sample}\t{cell}" if sample else cell for sample, cell in query.ids)
-        return {"is": "cells", "text": "\n".join(lines)}
+        return {"is": "cells", "text": query.text}
     if isinstance(query, PlotAreas):
         return {"is": "plot", "plot": query.plot, **({"removed": True} if query.removed else {})}
     if isinstance(query, Saved):

@@ -162,12 +162,12 @@ class Selection:
             # Of an inverted plot cells come in where they are taken out of each of its areas.
             changed = {area.id: _same_axes(area, axes).without(points) for area in (own if is_inverted else own[-1:])}
             made = self._with_areas(changed.get(area.id, area) for area in self.areas)
-        return made._checked()
+        return made.checked()
 
     def redraw(self, area_id: str, axes: str, points: Points) -> "Selection":
         """Draw an area anew; it keeps its name."""
         found = self.find_area(area_id)
-        return self._with_area(replace(found, axes=axes, shapes=(Shape(points),), inverted=False))._checked()
+        return self._with_area(replace(found, axes=axes, shapes=(Shape(points),), inverted=False)).checked()
 
     def rename_area(self, area_id: str, name: str) -> "Selection":
         """Give an area another name."""
@@ -223,7 +223,7 @@ class Selection:
             filters = tuple(changed if own.id == filter_id else own for own in self.filters)
         else:
             filters = (*self.filters, changed)
-        return replace(self, filters=filters)._checked()
+        return replace(self, filters=filters).checked()
 
     def remove_filter(self, filter_id: str) -> "Selection":
         """Take a filter away; one that is not there any more is no mistake."""
@@ -239,7 +239,7 @@ class Selection:
 
     def with_custom(self, query: Query) -> "Selection":
         """Combine the plots by a query."""
-        return replace(self, mode=CUSTOM, custom=_grouped(query))._checked()
+        return replace(self, mode=CUSTOM, custom=_grouped(query)).checked()
 
     def with_query(self, query: Query | None, new_id: Callable[[], str]) -> "Selection":
         """Return the selection that means what a query does; the areas stay as they are drawn.
@@ -272,9 +272,9 @@ class Selection:
             if made.plots_query != wanted:
                 both = replace(made, mode=INTERSECTION)
                 made = both if both.plots_query == wanted else replace(made, mode=CUSTOM, custom=_grouped(wanted))
-        return made._checked()
+        return made.checked()
 
-    def _checked(self) -> "Selection":
+    def checked(self) -> "Selection":
         """Refuse what is too large to keep and to send."""
         if len(self.filters) > MOST_FILTERS:
             raise SelectionRefused(f"A selection can have {MOST_FILTERS} filters at most. Take some away first.")

@@ -71,9 +71,6 @@ class Names(Protocol):
     def find_saved(self, name: str) -> str | None:
         """Return the id of the saved selection of a name."""
 
-    def cells_digest(self, cells: Cells) -> str:
-        """Return what a long list of cells is called."""
-
     def find_cells(self, digest: str) -> Cells | None:
         """Return the list of cells of a digest."""
 
@@ -113,14 +110,16 @@ def _write_condition(query: Condition, names: Names, relation: str) -> str:
         values = [*map(_quoted, query.values), *(["missing"] if query.missing else [])]
         return f"{_source(query.kind, query.key, names)} {relation} {{{', '.join(values)}}}"
     if isinstance(query, Range):
-        ends = f"from {query.low!r} to {query.high!r}"
-        if query.low is None or query.high is None:
-            ends = "is present" if query.low is query.high else f">= {query.low!r}"
-            ends = f"<= {query.high!r}" if query.high is not None else ends
+        if query.low is not None and query.high is not None:
+            ends = f"from {_number(query.low)} to {_number(query.high)}"
+        elif query.low is not None:
+            ends = f">= {_number(query.low)}"
+        else:
+            ends = f"<= {_number(query.high)}" if query.high is not None else "is present"
         return f"{_source(query.kind, query.key, names)} {ends}{' or missing' if query.missing else ''}"
     if isinstance(query, Cells):
         if len(query.ids) > MOST_IDS:
-            return f"cell {relation} list #{_quoted(names.cells_digest(query))}"
+            return f"cell {relation} list #{_quoted(query.digest)}"
         ids = (f"{_quoted(sample)}/{_quoted(cell)}" if sample else _quoted(cell) for sample, cell in query.ids)
         return f"cell {relation} {{{', '.join(ids)}}}"
     if isinstance(query, PlotAreas):
@@ -141,6 +140,10 @@ def _source(kind: str, key: str, names: Names) -> str:
         if names.find(kind, title) == (kind, key):
             return f"{kind}:{_quoted(title)}"
     return f"{kind}:#{_quoted(key)}"
+
+
+def _number(value: float) -> str:
+    return repr(value).removesuffix(".0")
 
 
 def _quoted(text: str) -> str:

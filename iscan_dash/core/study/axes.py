@@ -75,9 +75,11 @@ def axes_title(study: Study, axes: str) -> str:
     Raises
     ------
     UnknownColumn
-        They name genes that the study does not have.
+        The study has no such embedding or gene.
     """
     pair = genes_of(study, axes)
     if pair is not None:
         return f"{pair[0]} x {pair[1]}"
+    if axes not in (*study.embeddings, QC_AXES):
+        raise UnknownColumn(f'This study has no embedding "{axes}".')
     return "counts x genes" if axes == QC_AXES else axes.removeprefix("X_")

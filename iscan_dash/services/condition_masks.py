@@ -1,0 +1,162 @@
+"""Which cells meet a condition: found once, and again only when what it is about changes."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+import numpy as np
+
+from iscan_dash.core.selection import Area, Cells, Labels, Range
+from iscan_dash.core.selection.conditions import NamedCells, labels_mask, named_cells, range_mask
+from iscan_dash.core.selection.mask_codec import decode, encode
+from iscan_dash.core.study import NumberColumn, Study
+from iscan_dash.core.study.axes import axes_positions
+from iscan_dash.errors import UnknownColumn
+from iscan_dash.services.workspace import Source, Workspace
+
+KEPT_MASKS = 128
+"""Masks kept, a bit a cell each."""
+
+KEPT_POSITIONS = 2
+"""Pairs of genes whose values are kept; embeddings are kept by the study."""
+
+
+class ConditionMasks:
+    """Finds the cells that meet conditions on columns, and those within areas; not to be used by two threads at once.
+
+    Parameters
+    ----------
+    workspace
+        The study and its annotations.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._study = workspace.study
+        self._n_studies = 0
+        self._masks: OrderedDict[Hashable, bytes] = OrderedDict()
+        self._positions: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._named: dict[Cells, NamedCells] = {}
+
+    @property
+    def study(self) -> Study:
+        """The study as the user sees it now."""
+        study = self._workspace.study
+        if study is not self._study:
+            # Columns may be treated in another way, and genes be taken from another matrix.
+            self._study = study
+            self._n_studies += 1
+            self._masks.clear()
+            self._positions.clear()
+            self._named.clear()
+        return study
+
+    @property
+    def study_version(self) -> int:
+        """A number that grows whenever the user chooses to see the study in another way."""
+        _ = self.study
+        return self._n_studies
+
+    def of_area(self, area: Area) -> np.ndarray:
+        """Tell which cells are in an area.
+
+        Raises
+        ------
+        UnknownColumn
+            Its axes are not there any more.
+        """
+        study = self.study
+        return area.mask(
+            lambda shape: self._kept((area.axes, shape.points), lambda: shape.mask(self._xy(study, area.axes)))
+        )
+
+    def of_labels(self, labels: Labels) -> np.ndarray:
+        """Tell which cells have one of some labels.
+
+        Raises
+        ------
+        UnknownColumn
+            There is no such column or annotation.
+        """
+        study = self.study
+        if labels.kind == "annotation":
+            annotation = self._workspace.annotation(labels.key)
+            key: Hashable = (labels, annotation.version)
+            return self._kept(key, lambda: labels_mask(annotation.column, labels.values, missing=labels.missing))
+
+        def find() -> np.ndarray:
+            if labels.kind == "sample":
+                return labels_mask(study.samples, labels.values, missing=labels.missing)
+            column = study.column(labels.key)
+            if isinstance(column, NumberColumn) and not labels.values:
+                return np.isnan(column.values)
+            category = self._workspace.category(Source(labels.kind, labels.key))
+            return labels_mask(category, labels.values, missing=labels.missing)
+
+        return self._kept(labels, find)
+
+    def of_range(self, asked: Range) -> np.ndarray:
+        """Tell which cells have a number in a range.
+
+        Raises
+        ------
+        UnknownColumn
+            There is no such column or gene, or it holds no numbers.
+        """
+        study = self.study
+
+        def find() -> np.ndarray:
+            return range_mask(numbers(study, asked.kind, asked.key), asked.low, asked.high, missing=asked.missing)
+
+        return self._kept(asked, find)
+
+    def of_cells(self, cells: Cells) -> np.ndarray:
+        """Tell which cells were named."""
+        return self.named(cells).mask
+
+    def named(self, cells: Cells) -> NamedCells:
+        """Tell what a list of ids found."""
+        study = self.study
+        if cells not in self._named:
+            if len(self._named) > KEPT_POSITIONS:
+                self._named.clear()
+            self._named[cells] = named_cells(cells.ids, study.cell_ids, study.samples)
+        return self._named[cells]
+
+    def _xy(self, study: Study, axes: str) -> np.ndarray:
+        if axes not in self._positions:
+            xy = axes_positions(study, axes)
+            if axes in study.embeddings:
+                return xy
+            self._positions[axes] = xy
+            if len(self._positions) > KEPT_POSITIONS:
+                self._positions.popitem(last=False)
+        return self._positions[axes]
+
+    def _kept(self, key: Hashable, find: Callable[[], np.ndarray]) -> np.ndarray:
+        packed = self._masks.get(key)
+        if packed is not None:
+            self._masks.move_to_end(key)
+            return decode(packed, self._study.n_cells)
+        mask = find()
+        self._masks[key] = encode(mask)
+        if len(self._masks) > KEPT_MASKS:
+            self._masks.popitem(last=False)
+        return mask
+
+
+def numbers(study: Study, kind: str, key: str) -> NumberColumn:
+    """Return a column of numbers, or a gene as its colours show it.
+
+    Raises
+    ------
+    UnknownColumn
+        There is no such column or gene, or it holds no numbers.
+    """
+    if kind == "gene":
+        return study.logged_gene(study.gene(key))
+    if kind == "extra":
+        raise UnknownColumn(f'This study has no scores "{key}".')
+    column = study.column(key)
+    if not isinstance(column, NumberColumn):
+        raise UnknownColumn(f'"{key}" holds labels and no numbers. Choose values of it, or treat it as numbers.')
+    return column
