@@ -9,7 +9,13 @@
   let markKnown;
   const formKnown = new Promise((resolve) => (markKnown = resolve));
 
-  function readForm(kind, name, default_, copy, metadata, cluster, annotation, delimiter, missing) {
+  function readForm(kind, name, default_, copy, metadata, cluster, annotation, delimiter, missing, filtered, revision, selection) {
+    const none = window.dash_clientside.no_update;
+    const note = filteredNote(selection);
+    const { triggered } = window.dash_clientside.callback_context;
+    // A selection that the form does not use changes nothing of its preview.
+    const isOther = triggered.length > 0 && triggered.every((cause) => cause.prop_id === "selection-state.data");
+    if (isOther && form && !form.filtered) return [none, none, none, none, none, none, note];
     const isCopy = kind === "existing" && Boolean(copy);
     form = {
       seq: ++seq,
@@ -21,11 +27,21 @@
       annotation: annotation || [],
       delimiter: delimiter ?? "",
       missing,
+      filtered: isCopy && Boolean(filtered),
+      // Create is refused when the cells are no longer those that the preview shows.
+      selection: selection ? selection.mask_version : null,
     };
     markKnown();
     const parts = form.metadata.length + form.cluster.length + form.annotation.length;
     const isImport = kind === "import";
-    return [form, !isCopy, parts < 2, kind !== "existing", isImport, !isImport];
+    return [form, !isCopy, parts < 2, kind !== "existing", isImport, !isImport, note];
+  }
+
+  /** How many cells the switch means now. */
+  function filteredNote(selection) {
+    if (!selection || !selection.active) return "no cells are filtered now";
+    if (selection.count === null) return "the query is not finished";
+    return `${number(selection.count)} of ${plural(selection.n_cells, "cell")}; the others get the default value`;
   }
 
   const number = (value) => value.toLocaleString("en");

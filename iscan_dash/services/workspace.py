@@ -1,8 +1,9 @@
 """The workspace: an open study, what is seen in it, and the annotations that a user makes of it."""
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
@@ -42,6 +43,26 @@ class Source:
 
     kind: str
     key: str
+
+
+@dataclass(frozen=True)
+class ChosenCells:
+    """The cells that an annotation is made for; two are equal when they are the same cells.
+
+    Parameters
+    ----------
+    mask
+        Which cells they are, shape (n_cells,), bool.
+    recipe
+        How they were chosen, as plain values that are kept with the annotation.
+    """
+
+    mask: np.ndarray = field(compare=False)
+    recipe: dict[str, Any] = field(compare=False)
+    tag: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tag", hashlib.blake2b(np.packbits(self.mask).tobytes(), digest_size=16).digest())
 
 
 @dataclass(frozen=True)
@@ -131,8 +152,8 @@ class Workspace(Ledger):
 
     # -- making annotations ------------------------------------------------------------------------------------------
 
-    def preview(self, sources: Sequence[Source], recipe: CombineRecipe) -> Combined:
-        """Combine columns the way `create_from_existing` does, without keeping the result.
+    def preview(self, sources: Sequence[Source], recipe: CombineRecipe, cells: ChosenCells | None = None) -> Combined:
+        """Combine columns the way `create_from_existing` does, without keeping the result; see there.
 
         Raises
         ------
@@ -142,12 +163,13 @@ class Workspace(Ledger):
             A source does not exist.
         """
         recipe = replace(recipe, default=check_label(recipe.default), max_items=self.max_items)
-        key = (tuple(sources), recipe, tuple(self._version(source) for source in sources))
+        key = (tuple(sources), recipe, cells, tuple(self._version(source) for source in sources))
         with self._lock:
             if key in self._previews:
                 self._previews.move_to_end(key)
                 return self._previews[key]
-        combined = combine_columns([self.category(source) for source in sources], self._study.n_cells, recipe)
+        columns = [self.category(source) for source in sources]
+        combined = combine_columns(columns, self._study.n_cells, recipe, None if cells is None else cells.mask)
         with self._lock:
             self._previews[key] = combined
             if len(self._previews) > PREVIEWS:
@@ -160,7 +182,9 @@ class Workspace(Ledger):
         info = self._study.columns.get(source.key)
         return info.treat_as if info else None
 
-    def create_from_existing(self, name: str, sources: Sequence[Source], recipe: CombineRecipe) -> Annotation:
+    def create_from_existing(
+        self, name: str, sources: Sequence[Source], recipe: CombineRecipe, cells: ChosenCells | None = None
+    ) -> Annotation:
         """Make an annotation of existing columns, or with no source one in which every cell has the default label.
 
         Parameters
@@ -171,16 +195,21 @@ class Workspace(Ledger):
             The columns in the order of the parts.
         recipe
             How they are combined.
+        cells
+            Which cells are labelled; the others get the default. All when None.
 
         Raises
         ------
         NameRefused
             The name, the default value or a combined label breaks a rule.
         """
-        combined = self.preview(sources, recipe)
+        combined = self.preview(sources, recipe, cells)
         titles = [self.category(source).name for source in sources]
         kept = {"sources": [asdict(source) for source in sources], "titles": titles, **recipe.to_json()}
         description = f"Created from {', '.join(titles)}" if titles else "Created empty"
+        if cells is not None:
+            kept["cells"] = cells.recipe
+            description += f" for {counted(int(cells.mask.sum()), 'filtered cell')}"
         colours = self._inherited_colours(sources, combined.labels[1:])
         return self._create(name, combined, "existing" if sources else "empty", kept, description, colours)
 

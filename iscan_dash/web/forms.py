@@ -141,6 +141,8 @@ class CopyForm(BaseModel):
     annotation: list[str] = Field(default_factory=list, max_length=16)
     delimiter: str = Field("_", max_length=DELIMITER_LENGTH)
     missing: MissingParts = MissingParts.DEFAULT_PART
+    filtered: bool = False
+    selection: int | None = None
 
     @property
     def sources(self) -> list[Source]:

@@ -115,6 +115,8 @@ class New(StrEnum):
     DELIMITER = "new-delimiter"
     MISSING = "new-missing"
     MISSING_BOX = "new-missing-box"
+    FILTERED = "new-filtered"
+    FILTERED_NOTE = "new-filtered-note"
     WARNINGS = "new-warnings"
     SUMMARY = "new-summary"
     FORM = "new-form"

@@ -7,8 +7,9 @@ from iscan_dash.core.annotations.combine import Combined
 from iscan_dash.core.annotations.names import check_name, label_notices
 from iscan_dash.core.study import CategoryColumn
 from iscan_dash.core.study.table import CellTable, IdColumn, TableColumn
-from iscan_dash.errors import IscanError, NameRefused
-from iscan_dash.services.workspace import Workspace
+from iscan_dash.errors import IscanError, NameRefused, SelectionRefused
+from iscan_dash.services.selections import Selections
+from iscan_dash.services.workspace import ChosenCells, Workspace
 from iscan_dash.web.forms import CopyForm
 
 LABEL = "label"
@@ -22,10 +23,13 @@ class Previews:
     ----------
     workspace
         The open study and its annotations.
+    selections
+        The user's selection, for annotations that are made for its cells alone.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, selections: Selections) -> None:
         self._workspace = workspace
+        self._selections = selections
         self._last: tuple[Combined, CellTable] | None = None
 
     def summary(self, form: CopyForm) -> dict[str, Any]:
@@ -47,7 +51,7 @@ class Previews:
             "error": None,
         }
         try:
-            combined = self._workspace.preview(form.sources, form.recipe)
+            combined = self._combined(form)
         except NameRefused as refused:
             where = "error" if refused.code == "E07" and form.sources else "default_error"
             found[where] = str(refused) if where == "error" else (refused.code, str(refused))
@@ -64,15 +68,41 @@ class Previews:
     def counts(self, form: CopyForm, wanted: str) -> list[tuple[str, int]]:
         """Return the labels that contain a text, ignoring case, with their cells, most cells first."""
         folded = wanted.casefold()
-        combined = self._workspace.preview(form.sources, form.recipe)
+        combined = self._combined(form)
         return [(label, count) for label, count in combined.counts if folded in label.casefold()]
 
     def rows(
         self, form: CopyForm, start: int, end: int, contains: Mapping[str, str], sort: Sequence[tuple[str, bool]]
     ) -> tuple[list[dict[str, Any]], int]:
         """Return a page of the preview grid and the number of rows; see `CellTable.page`."""
-        combined = self._workspace.preview(form.sources, form.recipe)
+        combined = self._combined(form)
         return self._table(combined).page(start, end, contains, sort)
+
+    def _combined(self, form: CopyForm) -> Combined:
+        return self._workspace.preview(form.sources, form.recipe, self.cells(form))
+
+    def cells(self, form: CopyForm) -> ChosenCells | None:
+        """Return the cells that an annotation is made for, None for all.
+
+        Raises
+        ------
+        SelectionRefused
+            No cells are selected, or others than the page says.
+        """
+        if not form.filtered or not form.sources:
+            return None
+        selections = self._selections
+        version = selections.mask_version
+        count, mask, recipe = selections.count, selections.mask(), selections.recipe()
+        if count is None:
+            raise SelectionRefused("The query of the Cell Filter is not finished. Finish it, or switch this off.")
+        if mask is None:
+            raise SelectionRefused("No cells are filtered. Choose some in the Cell Filter, or switch this off.")
+        if not count:
+            raise SelectionRefused("No cells match the Cell Filter. Choose others, or switch this off.")
+        if {form.selection, selections.mask_version} != {version}:
+            raise SelectionRefused("The filtered cells changed meanwhile. Look at the preview, then try again.")
+        return ChosenCells(mask, recipe)
 
     def _table(self, combined: Combined) -> CellTable:
         last = self._last

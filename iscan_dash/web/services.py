@@ -107,14 +107,15 @@ class Services:
         workspace = self.workspaces.of(user, user_name)
         with self._lock:
             if user not in self._desks:
+                selections = Selections(workspace)
                 self._desks[user] = Desk(
                     workspace,
                     Plots(workspace),
-                    Previews(workspace),
+                    Previews(workspace, selections),
                     TableImports(workspace),
                     MergeRun(),
                     Offers(workspace),
-                    Selections(workspace),
+                    selections,
                 )
             return self._desks[user]
 

@@ -83,7 +83,9 @@ class Combined:
         return [(self.labels[place], int(tally[place])) for place in order if tally[place]]
 
 
-def combine_columns(sources: Sequence[CategoryColumn], n_cells: int, recipe: CombineRecipe) -> Combined:
+def combine_columns(
+    sources: Sequence[CategoryColumn], n_cells: int, recipe: CombineRecipe, cells: np.ndarray | None = None
+) -> Combined:
     """Combine the labels of existing columns into new ones, cell by cell.
 
     Parameters
@@ -94,6 +96,8 @@ def combine_columns(sources: Sequence[CategoryColumn], n_cells: int, recipe: Com
         Number of cells.
     recipe
         Delimiter, default and what to do with missing parts. The default is taken as it is: check it before.
+    cells
+        Which cells are labelled, shape (n_cells,), bool; the others get the default. All when None.
 
     Raises
     ------
@@ -108,8 +112,15 @@ def combine_columns(sources: Sequence[CategoryColumn], n_cells: int, recipe: Com
     >>> [combined.labels[code] for code in combined.codes]
     ['s1_B', 's1_T', 's2_Unassigned']
     """
-    if not sources:
+    if not sources or (cells is not None and not cells.any()):
         return Combined((recipe.default,), np.zeros(n_cells, np.int32), ())
+    if cells is not None:
+        # Labels and warnings are about these cells alone.
+        chosen = [CategoryColumn(column.name, column.codes[cells], column.labels) for column in sources]
+        some = combine_columns(chosen, int(cells.sum()), recipe)
+        codes = np.full(n_cells, DEFAULT, np.int32)
+        codes[cells] = some.codes
+        return Combined(some.labels, codes, some.warnings)
     combination, inverse = _combinations(sources, n_cells)
     texts = [_join(parts, recipe) for parts in combination]
     longest = max(texts, key=len)

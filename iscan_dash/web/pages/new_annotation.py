@@ -15,7 +15,7 @@ from iscan_dash.services.workspace import Workspace
 from iscan_dash.web.checked import was_clicked
 from iscan_dash.web.components import toast
 from iscan_dash.web.forms import CopyForm
-from iscan_dash.web.ids import Import, New, Shell
+from iscan_dash.web.ids import Import, New, Selection, Shell
 from iscan_dash.web.pages import import_table
 from iscan_dash.web.services import Services
 
@@ -130,6 +130,13 @@ def _form(services: Services) -> list[Any]:
                         html.Div(_delimiter(kept), id=New.JOINING, hidden=True),
                         html.Div(_missing_parts(kept), id=New.MISSING_BOX),
                     ],
+                ),
+                html.Div(
+                    [
+                        dbc.Switch(id=New.FILTERED, label="Only for filtered cells", value=False, **kept),
+                        html.Span(id=New.FILTERED_NOTE, className="muted numbers", role="status"),
+                    ],
+                    className="only-filtered",
                 ),
             ],
         ),
@@ -295,7 +302,8 @@ def counts_table(services: Services, values: dict[str, Any], wanted: str | None)
 def create(services: Services, values: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     """Make the annotation and return the new revision and a message."""
     form = read_form(values)
-    made = services.workspace.create_from_existing(form.name, form.sources, form.recipe)
+    cells = services.previews.cells(form)
+    made = services.workspace.create_from_existing(form.name, form.sources, form.recipe, cells)
     address = f"/annotate/existing?open={made.id}"
     counts = f"{counted(made.n_labels, 'label')}, {counted(made.n_set, 'cell')} set"
     text = f'"{made.live.name}" was created: {counts}.'
@@ -313,6 +321,7 @@ def register(app: Dash, services: Services) -> None:
         Output("new-copy-box", "hidden"),
         Output(New.MADE, "hidden"),
         Output(Import.PANEL, "hidden"),
+        Output(New.FILTERED_NOTE, "children"),
         Input(New.KIND, "value"),
         Input(New.NAME, "value"),
         Input(New.DEFAULT, "value"),
@@ -322,7 +331,9 @@ def register(app: Dash, services: Services) -> None:
         Input(New.ANNOTATION, "value"),
         Input(New.DELIMITER, "value"),
         Input(New.MISSING, "value"),
+        Input(New.FILTERED, "value"),
         Input(Shell.REVISION, "data"),
+        Input(Selection.STATE, "data"),
     )
 
     @app.callback(Output(New.PREVIEW, "data"), Input(New.FORM, "data"))
@@ -379,6 +390,7 @@ def register(app: Dash, services: Services) -> None:
         Output(New.COPY, "value"),
         Output(New.DEFAULT, "value"),
         Output(New.MISSING, "value"),
+        Output(New.FILTERED, "value"),
         Output(New.TOUCHED, "data", allow_duplicate=True),
         Input(New.CREATE, "n_clicks"),
         Input(New.NAME, "n_submit"),
@@ -387,7 +399,7 @@ def register(app: Dash, services: Services) -> None:
         running=[(Output(New.CREATE, "disabled"), True, False)],
     )
     def make(_clicks: int | None, _enters: int | None, values: dict[str, Any] | None) -> tuple[Any, ...]:
-        stay = (no_update,) * 8
+        stay = (no_update,) * 9
         if not was_clicked() or not values:
             return (no_update, no_update, *stay)
         try:
@@ -397,7 +409,7 @@ def register(app: Dash, services: Services) -> None:
             return (no_update, no_update, *stay)
         except IscanError as error:
             return (no_update, toast.message("danger", str(error)), *stay)
-        return (revision, said, "", [], [], [], False, "Unassigned", str(MissingParts.DEFAULT_PART), False)
+        return (revision, said, "", [], [], [], False, "Unassigned", str(MissingParts.DEFAULT_PART), False, False)
 
     @app.callback(
         Output(New.ANNOTATION, "options"),

@@ -96,6 +96,28 @@ def check_warnings(
         assert f" {n_merged} different combinations become the same label, e.g. " in first
 
 
+@given(
+    rows=st.lists(st.tuples(VALUES, VALUES, st.booleans()), min_size=1, max_size=15),
+    missing=st.sampled_from(MissingParts),
+)
+def test_cells_that_are_not_chosen_get_the_default(
+    rows: list[tuple[str | None, str | None, bool]], missing: MissingParts
+) -> None:
+    recipe = CombineRecipe("none", "_", missing)
+    columns = [column([row[place] for row in rows]) for place in (0, 1)]
+    chosen = np.array([row[2] for row in rows])
+    combined = combine_columns(columns, len(rows), recipe, chosen)
+    expected = [naive(list(row[:2]), recipe) if row[2] else "none" for row in rows]
+    assert texts(combined) == expected
+    # No labels and no warnings of cells that are not meant.
+    assert set(combined.labels) == {"none", *expected}
+    meant = [list(row[:2]) for row in rows if row[2]]
+    if meant:
+        alone = combine_columns([column(list(values)) for values in zip(*meant, strict=True)], len(meant), recipe)
+        # Two columns may each have such twins.
+        assert {code for code, _ in combined.warnings} - {"W4"} == {code for code, _ in alone.warnings} - {"W4"}
+
+
 def test_no_source_gives_every_cell_the_default() -> None:
     combined = combine_columns([], 3, CombineRecipe("Unassigned"))
 
