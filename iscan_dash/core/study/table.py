@@ -3,41 +3,34 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from iscan_dash.core.study.columns import CategoryColumn
+from iscan_dash.core.study.columns import NumberColumn
+from iscan_dash.core.study.row_filter import Condition, Contains, IdColumn, TableColumn, passes
+
+__all__ = ["CellTable", "IdColumn", "RowMask", "TableColumn"]
 
 ORDERS = 8
 """Filters and sorts whose row order is kept."""
 
+ROW = "i"
+"""Id of the column of row numbers, which every table has."""
 
-class IdColumn:
-    """Cell ids as a column of a table.
+
+@dataclass(frozen=True, eq=False)
+class RowMask:
+    """Rows chosen otherwise than by a column, such as the ticked ones. Two masks are the same only if they are one.
 
     Parameters
     ----------
-    name
-        The column's name.
     values
-        UTF-8 bytes of fixed width, shape (n_cells,).
+        Which cells, shape (n_cells,), bool; never changed.
     """
 
-    def __init__(self, name: str, values: np.ndarray) -> None:
-        self.name = name
-        self.values = values
-
-    def contains(self, text: str) -> np.ndarray:
-        """Tell which ids contain a text, ignoring case; shape (n_cells,), bool."""
-        if text.isascii():
-            return np.char.find(np.char.lower(self.values), text.lower().encode()) >= 0
-        # NumPy knows the case of ASCII only.
-        wanted = text.casefold()
-        return np.array([wanted in value.decode("utf-8", "replace").casefold() for value in self.values.tolist()])
-
-
-TableColumn = CategoryColumn | IdColumn
+    values: np.ndarray
 
 
 class CellTable:
@@ -52,6 +45,7 @@ class CellTable:
 
     Examples
     --------
+    >>> from iscan_dash.core.study.columns import CategoryColumn
     >>> fate = CategoryColumn("fate", np.array([1, 0, 1]), ("B", "T"))
     >>> table = CellTable(3, {"fate": fate})
     >>> table.page(0, 10, sort=[("fate", False)])
@@ -64,12 +58,19 @@ class CellTable:
         self._orders: OrderedDict[Any, np.ndarray | None] = OrderedDict()
         self._lock = threading.Lock()
 
+    def with_columns(self, columns: Mapping[str, TableColumn]) -> "CellTable":
+        """Return a table of the same cells with other columns; the orders that do not concern these are kept."""
+        other = CellTable(self.n_cells, columns)
+        other._orders, other._lock = self._orders, self._lock
+        return other
+
     def page(
         self,
         start: int,
         end: int,
-        contains: Mapping[str, str] | None = None,
+        where: Mapping[str, Condition | str] | None = None,
         sort: Sequence[tuple[str, bool]] = (),
+        within: Sequence[RowMask] = (),
     ) -> tuple[list[dict[str, Any]], int]:
         """Return some rows, and how many there are.
 
@@ -77,63 +78,108 @@ class CellTable:
         ----------
         start, end
             First row wanted and the one after the last.
-        contains
-            Texts that columns must contain, ignoring case, by column id.
+        where
+            Conditions by column id; a text is one that the column must contain, ignoring case.
         sort
             Column ids and whether they are sorted downwards, the most important first; ``"i"`` is the cell's number.
+        within
+            Masks of which every row has to be.
 
         Returns
         -------
         rows : list of dict
-            For each row the cell's number ``"i"`` from 0, and the text of each column (None where missing).
+            For each row the cell's number ``"i"`` from 0, and the text or number of each column (None where missing).
         total : int
             Number of rows that pass the filter.
         """
-        order = self._order(dict(contains or {}), tuple(sort))
+        columns = self.columns
+        order = self._order(columns, where, sort, within)
         total = self.n_cells if order is None else len(order)
         rows = np.arange(start, min(end, total)) if order is None else order[start:end]
-        texts: dict[str, list[Any]] = {"i": rows.tolist()}
-        for key, column in self.columns.items():
-            if isinstance(column, IdColumn):
-                texts[key] = [value.decode("utf-8", "replace") for value in column.values[rows].tolist()]
-            else:
-                labels = (*column.labels, None)
-                texts[key] = [labels[code] for code in column.codes[rows].tolist()]
-        return [dict(zip(texts, values, strict=True)) for values in zip(*texts.values(), strict=True)], total
+        values = {ROW: rows.tolist()} | {key: _shown(column, rows) for key, column in columns.items()}
+        return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)], total
 
-    def _order(self, contains: dict[str, str], sort: tuple[tuple[str, bool], ...]) -> np.ndarray | None:
+    def order(
+        self,
+        where: Mapping[str, Condition | str] | None = None,
+        sort: Sequence[tuple[str, bool]] = (),
+        within: Sequence[RowMask] = (),
+    ) -> np.ndarray:
+        """Return the numbers of the cells that pass, in order; see `page`. Shape (n_rows,), int64, read-only."""
+        order = self._order(self.columns, where, sort, within)
+        return np.arange(self.n_cells) if order is None else order
+
+    def _order(
+        self,
+        columns: Mapping[str, TableColumn],
+        where: Mapping[str, Condition | str] | None,
+        sort: Sequence[tuple[str, bool]],
+        within: Sequence[RowMask],
+    ) -> np.ndarray | None:
         """Return the numbers of the cells that pass, in order; None for all cells as they come."""
-        contains = {key: text for key, text in contains.items() if text and key in self.columns}
-        sort = tuple((key, down) for key, down in sort if key in self.columns or key == "i")
-        request = (tuple(sorted(contains.items())), sort)
+        given = {key: Contains(one) if isinstance(one, str) else one for key, one in (where or {}).items()}
+        known = {*columns, ROW}
+        conditions = {key: one for key, one in given.items() if key in known and one != Contains("")}
+        keys = tuple((key, down) for key, down in sort if key in known)
+        # By the columns themselves, which tell their versions apart: an edit leaves the order of other columns alone.
+        request = (
+            frozenset((key, columns.get(key), one) for key, one in conditions.items()),
+            tuple((key, columns.get(key), down) for key, down in keys),
+            tuple(within),
+        )
         with self._lock:
-            if request not in self._orders:
-                self._orders[request] = self._find_order(contains, sort)
+            if request in self._orders:
+                self._orders.move_to_end(request)
+            else:
+                self._orders[request] = self._find_order(columns, conditions, keys, within)
                 if len(self._orders) > ORDERS:
                     self._orders.popitem(last=False)
             return self._orders[request]
 
-    def _find_order(self, contains: dict[str, str], sort: tuple[tuple[str, bool], ...]) -> np.ndarray | None:
-        if not contains and not sort:
+    def _find_order(
+        self,
+        columns: Mapping[str, TableColumn],
+        conditions: Mapping[str, Condition],
+        sort: Sequence[tuple[str, bool]],
+        within: Sequence[RowMask],
+    ) -> np.ndarray | None:
+        if not conditions and not sort and not within:
             return None
         mask = np.ones(self.n_cells, bool)
-        for key, text in contains.items():
-            column = self.columns[key]
-            if isinstance(column, IdColumn):
-                mask &= column.contains(text)
-            else:
-                wanted = [text.casefold() in label.casefold() for label in column.labels]
-                mask &= np.array([*wanted, False])[column.codes]
+        for one in within:
+            mask &= one.values
+        for key, condition in conditions.items():
+            mask &= passes(columns.get(key) or self._numbers(), condition)
         rows = np.flatnonzero(mask)
         for key, down in reversed(sort):
-            keys = self._sort_keys(key)[rows]
+            keys = self._sort_keys(columns, key)[rows]
             # Stable in both directions: equal cells stay in the order of the file.
             order = np.argsort(keys[::-1], kind="stable")[::-1] if down else np.argsort(keys, kind="stable")
             rows = rows[len(rows) - 1 - order] if down else rows[order]
+        rows.flags.writeable = False
         return rows
 
-    def _sort_keys(self, key: str) -> np.ndarray:
-        if key == "i":
+    def _sort_keys(self, columns: Mapping[str, TableColumn], key: str) -> np.ndarray:
+        if key == ROW:
             return np.arange(self.n_cells)
-        column = self.columns[key]
+        column = columns[key]
+        if isinstance(column, NumberColumn):
+            # Cells without a value come before all others, as they do among labels.
+            return np.where(np.isfinite(column.values), column.values, -np.inf)
         return column.values if isinstance(column, IdColumn) else column.codes
+
+    def _numbers(self) -> NumberColumn:
+        """Return the row numbers as the page shows them, from 1."""
+        return NumberColumn("#", np.arange(1, self.n_cells + 1, dtype=np.float64))
+
+
+def _shown(column: TableColumn, rows: np.ndarray) -> list[Any]:
+    if isinstance(column, IdColumn):
+        return [value.decode("utf-8", "replace") for value in column.values[rows].tolist()]
+    if isinstance(column, NumberColumn):
+        values = column.values[rows]
+        # As text, and back: 0.1 of four bytes is 0.1 and not 0.10000000149011612.
+        texts = values.astype(str).tolist()
+        return [float(text) if known else None for text, known in zip(texts, np.isfinite(values).tolist(), strict=True)]
+    labels = (*column.labels, None)
+    return [labels[code] for code in column.codes[rows].tolist()]
