@@ -11,7 +11,7 @@ import numpy as np
 
 from iscan_dash.core import palette
 from iscan_dash.core.annotations import Annotation, Change, edits
-from iscan_dash.core.annotations.annotation import DEFAULT, absent
+from iscan_dash.core.annotations.annotation import absent
 from iscan_dash.core.annotations.combine import Combined, CombineRecipe, combine_columns
 from iscan_dash.core.annotations.label_table import LabelTable, import_column
 from iscan_dash.core.annotations.names import check_label, check_name, free_name
@@ -22,7 +22,8 @@ from iscan_dash.core.study.matrices import MatrixKind
 from iscan_dash.core.words import counted
 from iscan_dash.errors import UnknownColumn
 from iscan_dash.services.backups import Backup, list_backups, open_backup
-from iscan_dash.services.ledger import DEFAULT_LABEL, Ledger, now
+from iscan_dash.services.labelling import Labelling
+from iscan_dash.services.ledger import DEFAULT_LABEL, now
 from iscan_dash.services.reattach import OldDrafts, find_old_drafts
 
 PREVIEWS = 4
@@ -112,7 +113,7 @@ def check_choices(study: Study, choices: Choices) -> None:
         raise UnknownColumn("There is no such kind of matrix. Choose from the list.")
 
 
-class Workspace(Ledger):
+class Workspace(Labelling):
     """An open study and one user's annotations of it: what is seen, what is made, what is edited.
 
     See `Ledger` for the parameters.
@@ -391,27 +392,6 @@ class Workspace(Ledger):
             self._collection.set_setting("attached", [*known, old.fingerprint])
             return made
 
-    def assign(self, annotation_id: str, rows: np.ndarray, text: str, base_version: int) -> Annotation:
-        """Give some cells a label, which is added when the annotation does not have it; see `rename` for the errors.
-
-        Parameters
-        ----------
-        annotation_id
-            The annotation.
-        rows
-            The cells, shape (n_cells,), bool; none of them means that nothing happens.
-        text
-            The label.
-        base_version
-            The version the user saw.
-        """
-        with self._lock:
-            state = self._current(annotation_id, base_version)
-            column = CategoryColumn("", np.zeros(len(rows), np.int8), (text,))
-            change = edits.relabel(state, rows, column)
-            said = counted(change.delta.n_cells, "cell")
-            return self._apply(change, "assign", f'{said} set to "{check_label(text)}"')
-
     # -- editing -----------------------------------------------------------------------------------------------------
 
     def rename(self, annotation_id: str, name: str, base_version: int) -> Annotation:
@@ -444,24 +424,6 @@ class Workspace(Ledger):
         with self._lock:
             state = self._current(annotation_id, base_version)
             return self._apply(edits.describe(state, text), "describe", "Description changed")
-
-    def rename_label(self, annotation_id: str, label_id: int, text: str, base_version: int) -> Annotation:
-        """Rename a label; see `rename` for the errors."""
-        with self._lock:
-            state = self._current(annotation_id, base_version)
-            before = state.live.label(label_id).text
-            change = edits.rename_label(state, label_id, text)
-            what = "Default label" if label_id == DEFAULT else "Label"
-            after = change.after.label(label_id).text if change.after else ""
-            description = f'{what} "{before}" renamed to "{after}"'
-            return self._apply(change, "rename label", description)
-
-    def recolour_label(self, annotation_id: str, label_id: int, colour: str, base_version: int) -> Annotation:
-        """Give a label another colour; see `rename` for the errors."""
-        with self._lock:
-            state = self._current(annotation_id, base_version)
-            description = f'Colour of "{state.live.label(label_id).text}" changed'
-            return self._apply(edits.recolour_label(state, label_id, colour), "recolour", description)
 
     # -- choices about the study -------------------------------------------------------------------------------------
 

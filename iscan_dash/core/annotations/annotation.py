@@ -28,12 +28,29 @@ class Label:
         ``"#rrggbb"``; belongs to the label for ever.
     description
         Free text.
+    ontology
+        A term such as ``"CL:0000084"``, ``""`` for none.
+    markers, absent_markers
+        Genes that its cells express, and that they do not.
     """
 
     id: int
     text: str
     colour: str
     description: str = ""
+    ontology: str = ""
+    markers: tuple[str, ...] = ()
+    absent_markers: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values that `from_json` reads back; what is empty is left out."""
+        return {name: value for name, value in vars(self).items() if value not in ("", ())}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Label":
+        """Read back what `to_json` gave."""
+        genes = {name: tuple(values[name]) for name in ("markers", "absent_markers") if name in values}
+        return cls(**{**values, **genes})
 
 
 @dataclass(frozen=True)
@@ -96,7 +113,7 @@ class Header:
         """Return plain values that `from_json` reads back."""
         # Not by `asdict`, which copies every value and makes an edit of many labels slow.
         values = {own.name: getattr(self, own.name) for own in fields(self)}
-        return {**values, "labels": [dict(vars(label)) for label in self.labels]}
+        return {**values, "labels": [label.to_json() for label in self.labels]}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Header":
@@ -108,7 +125,7 @@ class Header:
         >>> Header.from_json(header.to_json()) == header
         True
         """
-        return cls(**{**values, "labels": tuple(Label(**label) for label in values["labels"])})
+        return cls(**{**values, "labels": tuple(map(Label.from_json, values["labels"]))})
 
 
 @dataclass(frozen=True, eq=False)

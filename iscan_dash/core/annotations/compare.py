@@ -90,5 +90,7 @@ def _changes(earlier: Annotation, now: Annotation) -> list[str]:
             found.append(f'Label "{label.text}" was called "{known.text}".')
         elif known.colour != label.colour:
             found.append(f'Label "{label.text}" had another colour.')
+        elif known != label:
+            found.append(f'What is noted of label "{label.text}" was different.')
     found += [f'Label "{label.text}" is gone.' for label in old.labels if label.id not in new.by_id]
     return found

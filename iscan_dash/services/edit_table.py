@@ -1,0 +1,237 @@
+"""The grid of all cells that labels are edited in: its columns, its rows, and the ticks of one user."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from iscan_dash.core.annotations.level_check import shortened
+from iscan_dash.core.study.row_filter import Condition
+from iscan_dash.core.study.table import CellTable, IdColumn, RowMask, TableColumn
+from iscan_dash.core.words import counted
+from iscan_dash.errors import EditConflict, UnknownColumn
+from iscan_dash.services.workspace import Source, Workspace
+
+SAMPLE, CELL_ID, TICK = "sample", "id", "t"
+"""Ids of the columns that are always there, besides the row number."""
+
+KINDS = ("annotation", "metadata", "cluster")
+"""What a column of a grid can be: its id is ``"<kind>:<key>"``."""
+
+LONGEST_WORDS = 200
+"""Characters of how cells were chosen that the history keeps."""
+
+Target = Literal["ticked", "filtered", "selection"]
+"""Which cells a label is for."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Which rows are seen, and in which order.
+
+    Parameters
+    ----------
+    where
+        Conditions by column id.
+    sort
+        Column ids and whether they are sorted downwards, the most important first.
+    only_ticked
+        Whether to show the ticked cells alone.
+    only_selected
+        Whether to show the cells alone that are selected on the plots or by the Cell Filter.
+    """
+
+    where: Mapping[str, Condition] = field(default_factory=dict)
+    sort: Sequence[tuple[str, bool]] = ()
+    only_ticked: bool = False
+    only_selected: bool = False
+
+
+class EditTable:
+    """All cells as rows, and which of them a user ticked. All methods may be called from any thread.
+
+    Parameters
+    ----------
+    workspace
+        The open study and the user's annotations.
+    selected
+        Gives the cells that are selected on the plots or by the Cell Filter, None when nothing is chosen there.
+    selected_by
+        Says in words how they were chosen.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        selected: Callable[[], np.ndarray | None] = lambda: None,
+        selected_by: Callable[[], str] = lambda: "",
+    ) -> None:
+        self._workspace = workspace
+        self._selected = selected
+        self._selected_by = selected_by
+        self._lock = threading.Lock()
+        self._ticks = RowMask(np.zeros(workspace.study.n_cells, bool))
+        self._selection = RowMask(np.zeros(workspace.study.n_cells, bool))
+        self._table = CellTable(workspace.study.n_cells, {})
+
+    @cached_property
+    def _ids(self) -> IdColumn:
+        # Not before the grid is looked at: reading the ids takes a while.
+        return IdColumn("Cell ID", self._workspace.study.cell_ids)
+
+    # -- columns -----------------------------------------------------------------------------------------------------
+
+    def column(self, key: str) -> TableColumn:
+        """Return a column of the grid.
+
+        Raises
+        ------
+        UnknownColumn
+            There is no such column, or no such annotation any more.
+        """
+        study = self._workspace.study
+        if key == SAMPLE:
+            return study.samples
+        if key == CELL_ID:
+            return self._ids
+        kind, _, name = key.partition(":")
+        if kind == "annotation":
+            return self._workspace.category(Source(kind, name))
+        if kind not in KINDS:
+            raise UnknownColumn("The grid has no such column. Load the page again.")
+        return study.column(name)
+
+    # -- rows --------------------------------------------------------------------------------------------------------
+
+    def page(self, view: View, columns: Sequence[str], start: int, end: int) -> tuple[list[dict[str, Any]], int]:
+        """Return some rows and how many there are; see `CellTable.page`.
+
+        Each row has besides ``"t"``, whether it is ticked. Columns that are not there any more are left out, and so are
+        conditions on them.
+        """
+        with self._lock:
+            table, within = self._at(view, columns), self._within(view)
+            ticks = self._ticks.values
+        shown = [SAMPLE, CELL_ID, *columns]
+        rows, total = table.page(start, end, view.where, view.sort, within)
+        return [
+            {key: row[key] for key in ("i", *shown) if key in row} | {TICK: bool(ticks[row["i"]])} for row in rows
+        ], total
+
+    def _at(self, view: View, columns: Sequence[str] = ()) -> CellTable:
+        """Return the table with the columns that a view is about, as they are now."""
+        wanted = dict.fromkeys([SAMPLE, CELL_ID, *columns, *view.where, *(key for key, _ in view.sort)])
+        found: dict[str, TableColumn] = {}
+        for key in wanted:
+            try:
+                found[key] = self.column(key)
+            except UnknownColumn:
+                # It was deleted; the page follows.
+                continue
+        self._table = self._table.with_columns(found)
+        return self._table
+
+    def _within(self, view: View) -> list[RowMask]:
+        masks = [self._ticks] if view.only_ticked else []
+        selection = self._selection_mask() if view.only_selected else None
+        return masks if selection is None else [*masks, selection]
+
+    def _selection_mask(self) -> RowMask | None:
+        """Return the selected cells; the same object as long as they are the same."""
+        selected = self._selected()
+        if selected is None:
+            return None
+        if not np.array_equal(self._selection.values, selected):
+            self._selection = RowMask(selected)
+        return self._selection
+
+    # -- ticks -------------------------------------------------------------------------------------------------------
+
+    @property
+    def n_ticked(self) -> int:
+        """Number of ticked cells."""
+        return int(np.count_nonzero(self._ticks.values))
+
+    def tick(self, row: int, is_on: bool) -> None:
+        """Tick one cell, or take its tick away.
+
+        Raises
+        ------
+        UnknownColumn
+            The study has no such cell.
+        """
+        if not 0 <= row < self._workspace.study.n_cells:
+            raise UnknownColumn("This study has no such cell. Load the page again.")
+        self._set_ticks(np.array([row]), is_on)
+
+    def tick_between(self, view: View, first: int, last: int, is_on: bool) -> None:
+        """Tick the rows from one place of the grid to another, both included, or take their ticks away."""
+        start, end = sorted((first, last))
+        with self._lock:
+            rows = self._at(view).order(view.where, view.sort, self._within(view))[max(0, start) : end + 1]
+        self._set_ticks(rows, is_on)
+
+    def tick_all(self, view: View, is_on: bool) -> None:
+        """Tick all rows of a view, or take their ticks away; other rows stay as they are."""
+        with self._lock:
+            rows = self._at(view).order(view.where, (), self._within(view))
+        self._set_ticks(rows, is_on)
+
+    def clear_ticks(self) -> None:
+        """Take all ticks away."""
+        with self._lock:
+            self._ticks = RowMask(np.zeros(self._workspace.study.n_cells, bool))
+
+    def _set_ticks(self, rows: np.ndarray, is_on: bool) -> None:
+        with self._lock:
+            values = self._ticks.values.copy()
+            values[rows] = is_on
+            self._ticks = RowMask(values)
+
+    # -- targets -----------------------------------------------------------------------------------------------------
+
+    def target(self, target: Target, view: View) -> np.ndarray:
+        """Return the cells that a label is for; none when nothing is selected.
+
+        Returns
+        -------
+        numpy.ndarray
+            shape (n_cells,), bool, not to be changed.
+        """
+        with self._lock:
+            if target == "ticked":
+                return self._ticks.values
+            if target == "selection":
+                selection = self._selection_mask()
+                return np.zeros(self._workspace.study.n_cells, bool) if selection is None else selection.values
+            cells = np.zeros(self._workspace.study.n_cells, bool)
+            cells[self._at(view).order(view.where, (), self._within(view))] = True
+            return cells
+
+    def chosen_by(self, target: Target) -> str:
+        """Say how the cells that a label is for were chosen, for the history."""
+        if target == "ticked":
+            return "ticked cells"
+        if target == "filtered":
+            return "filtered rows"
+        return shortened(self._selected_by(), LONGEST_WORDS) or "selection"
+
+    def expected_target(self, target: Target, view: View, expected: int) -> np.ndarray:
+        """Return the cells that a label is for, if they are as many as the user saw.
+
+        Raises
+        ------
+        EditConflict
+            There are more or fewer by now.
+        """
+        cells = self.target(target, view)
+        n_cells = int(np.count_nonzero(cells))
+        if n_cells != expected:
+            raise EditConflict(
+                f"By now {counted(n_cells, 'cell is', 'cells are')} chosen, not {expected:,}: they were chosen anew in "
+                "another window. Nothing was changed; look at the number and try again."
+            )
+        return cells

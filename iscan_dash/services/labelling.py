@@ -1,0 +1,199 @@
+"""Edits of labels by a user: each is one event with a sentence for the history."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from iscan_dash.core.annotations import Annotation, edits, label_edits
+from iscan_dash.core.annotations.annotation import DEFAULT
+from iscan_dash.core.annotations.names import check_label
+from iscan_dash.core.study import CategoryColumn
+from iscan_dash.core.words import counted
+from iscan_dash.errors import NameRefused
+from iscan_dash.services import patterns
+from iscan_dash.services.ledger import Ledger
+
+MOST_NAMED = 3
+"""Labels that a sentence names; of more it tells how many."""
+
+
+class Labelling(Ledger):
+    """A ledger whose labels can be edited. See `Ledger` for the parameters.
+
+    Every method takes the version of the annotation that the user saw, and raises `EditConflict` when it is not the
+    newest or the annotation is somebody else's, `NameRefused` when a label breaks a rule, and `UnknownColumn` when the
+    annotation has no such label. What changes nothing is no event.
+    """
+
+    def assign(
+        self, annotation_id: str, rows: np.ndarray, text: str, base_version: int, chosen_by: str = ""
+    ) -> Annotation:
+        """Give some cells a label, which is added when the annotation does not have it.
+
+        Parameters
+        ----------
+        annotation_id
+            The annotation.
+        rows
+            The cells, shape (n_cells,), bool; none of them means that nothing happens.
+        text
+            The label.
+        base_version
+            The version the user saw.
+        chosen_by
+            How the cells were chosen, for the history; ``""`` when nothing is to be said of it.
+        """
+        with self._lock:
+            state = self._current(annotation_id, base_version)
+            if not text.strip():
+                raise NameRefused("E10", "Enter a label.")
+            column = CategoryColumn("", np.zeros(len(rows), np.int8), (text,))
+            change = edits.relabel(state, rows, column)
+            said = f'{counted(change.delta.n_cells, "cell")} set to "{check_label(text)}"'
+            return self._apply(change, "assign", f"{said} ({chosen_by})" if chosen_by else said)
+
+    def rename_label(self, annotation_id: str, label_id: int, text: str, base_version: int) -> Annotation:
+        """Rename a label; another one of that text is refused (E09), see `merge_labels`."""
+        with self._lock:
+            state = self._current(annotation_id, base_version)
+            before = state.live.label(label_id).text
+            if label_id != DEFAULT and not text.strip():
+                raise NameRefused("E10", "Enter a label.")
+            change = edits.rename_label(state, label_id, text)
+            what = "Default label" if label_id == DEFAULT else "Label"
+            after = change.after.label(label_id).text if change.after else ""
+            description = f'{what} "{before}" renamed to "{after}"'
+            return self._apply(change, "rename label", description)
+
+    def recolour_label(self, annotation_id: str, label_id: int, colour: str, base_version: int) -> Annotation:
+        """Give a label another colour."""
+        with self._lock:
+            state = self._current(annotation_id, base_version)
+            description = f'Colour of "{state.live.label(label_id).text}" changed'
+            return self._apply(edits.recolour_label(state, label_id, colour), "recolour", description)
+
+    def add_label(self, annotation_id: str, text: str, base_version: int) -> Annotation:
+        """Add a label that no cell has yet."""
+        with self._lock:
+            state = self._current(annotation_id, base_version)
+            change = label_edits.add_label(state, text)
+            return self._apply(change, "add label", f'Label "{check_label(text)}" added')
+
+    def merge_labels(self, annotation_id: str, sources: Sequence[int], target: int, base_version: int) -> Annotation:
+        """Give the cells of some labels another label, and take the former away."""
+        with self._lock:
+            state = self._current(annotation_id, base_version)
+            gone = [state.live.label(source).text for source in dict.fromkeys(sources) if source != target]
+            into = state.live.label(target).text
+            change = label_edits.merge_labels(state, sources, target)
+            return self._apply(change, "merge labels", f'{_named(gone)} merged into "{into}"')
+
+    def delete_label(self, annotation_id: str, label_id: int, base_version: int) -> Annotation:
+        """Take a label away; its cells get the default label."""
+        with self._lock:
+            state = self._current(annotation_id, base_version)
+            text = state.live.label(label_id).text
+            change = label_edits.delete_label(state, label_id)
+            said = f', {counted(change.delta.n_cells, "cell")} set to "{state.live.default.text}"'
+            description = f'Label "{text}" deleted{said if change.delta.n_cells else ""}'
+            return self._apply(change, "delete label", description)
+
+    def split_label(
+        self, annotation_id: str, label_id: int, column: CategoryColumn, delimiter: str, base_version: int
+    ) -> Annotation:
+        """Split a label by the values of a column; one with too many values is refused (E23)."""
+        with self._lock:
+            state = self._current(annotation_id, base_version)
+            text = state.live.label(label_id).text
+            n_values = len(split_counts(state, label_id, column)[0])
+            if n_values > self.max_items:
+                raise NameRefused(
+                    "E23", f'"{column.name}" has {n_values:,} values there; at most {self.max_items:,} labels are made.'
+                )
+            change = label_edits.split_label(state, label_id, column, delimiter)
+            return self._apply(change, "split label", f'Label "{text}" split by {column.name}')
+
+    def find_in_labels(
+        self, annotation_id: str, find: str, replacement: str, *, is_pattern: bool, ignore_case: bool
+    ) -> dict[int, str]:
+        """Return what labels would read like after find and replace, by label id: those that change.
+
+        Raises
+        ------
+        NameRefused
+            The regular expression is none, or takes too long (E18).
+        UnknownColumn
+            There is no such annotation.
+        """
+        header = self.annotation(annotation_id).live
+        if not is_pattern:
+            return label_edits.replaced_texts(header, find, replacement, ignore_case=ignore_case)
+        if not find:
+            return {}
+        texts = [label.text for label in header.labels]
+        changed = patterns.substitute(texts, find, replacement, ignore_case=ignore_case)
+        return label_edits.changed_texts(header, changed)
+
+    def replace_in_labels(
+        self,
+        annotation_id: str,
+        find: str,
+        replacement: str,
+        base_version: int,
+        *,
+        is_pattern: bool,
+        ignore_case: bool,
+    ) -> Annotation:
+        """Find and replace in all labels; those that come to read alike are merged."""
+        self._current(annotation_id, base_version)
+        # Without the lock: it may take a while. The version below is the one that was looked at.
+        texts = self.find_in_labels(annotation_id, find, replacement, is_pattern=is_pattern, ignore_case=ignore_case)
+        with self._lock:
+            state = self._current(annotation_id, base_version)
+            change = label_edits.retext(state, texts)
+            many = counted(len(texts), "label")
+            return self._apply(change, "replace", f'"{find}" replaced by "{replacement}" in {many}')
+
+    def detail_label(
+        self,
+        annotation_id: str,
+        label_id: int,
+        base_version: int,
+        *,
+        description: str,
+        ontology: str,
+        markers: Sequence[str],
+        absent_markers: Sequence[str],
+    ) -> Annotation:
+        """Change what is noted of a label: description, ontology term, markers."""
+        with self._lock:
+            state = self._current(annotation_id, base_version)
+            change = label_edits.detail_label(
+                state,
+                label_id,
+                description=description,
+                ontology=ontology,
+                markers=markers,
+                absent_markers=absent_markers,
+            )
+            return self._apply(change, "describe label", f'Label "{state.live.label(label_id).text}" described')
+
+
+def split_counts(state: Annotation, label_id: int, column: CategoryColumn) -> tuple[list[tuple[str, int]], int]:
+    """Return the values that a column has in the cells of a label with their cells, and its cells without a value."""
+    codes = column.codes[state.codes == label_id].astype(np.intp)
+    tally = np.bincount(codes + 1, minlength=len(column.labels) + 1)
+    counts = [(label, int(count)) for label, count in zip(column.labels, tally[1:], strict=True) if count]
+    return counts, int(tally[0])
+
+
+def merged_by(state: Annotation, texts: Mapping[int, str]) -> int:
+    """Count the labels that go because they come to read like another one."""
+    after = label_edits.retext(state, texts).after
+    return len(state.live.labels) - len(after.labels) if after else 0
+
+
+def _named(texts: Sequence[str]) -> str:
+    if len(texts) > MOST_NAMED:
+        return counted(len(texts), "label")
+    return ", ".join(f'"{text}"' for text in texts)
