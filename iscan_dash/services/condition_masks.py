@@ -109,10 +109,6 @@ class ConditionMasks:
 
         return self._kept(asked, find)
 
-    def of_cells(self, cells: Cells) -> np.ndarray:
-        """Tell which cells were named."""
-        return self.named(cells).mask
-
     def named(self, cells: Cells) -> NamedCells:
         """Tell what a list of ids found."""
         study = self.study

@@ -311,10 +311,17 @@ class Save(_Form):
     name: Name
 
 
-class OfSaved(_Form):
-    """Select what was saved, or forget it."""
+class UseSaved(_Form):
+    """Select what was saved."""
 
-    do: Literal["use_saved", "delete_saved"]
+    do: Literal["use_saved"]
+    id: Id
+
+
+class DeleteSaved(_Form):
+    """Forget a saved selection."""
+
+    do: Literal["delete_saved"]
     id: Id
 
 
@@ -351,7 +358,8 @@ Action = Annotated[
     | FromText
     | Clear
     | Save
-    | OfSaved
+    | UseSaved
+    | DeleteSaved
     | RenameSaved
     | Load
     | Back,

@@ -1,9 +1,11 @@
 """What conditions of a selection are called: columns, annotations, genes and saved selections by their names."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
+from iscan_dash.core.annotations import Annotation
 from iscan_dash.core.selection import AllOf, AnyOf, Cells, Labels, Not, PlotAreas, Query, Range, Saved
 from iscan_dash.errors import UnknownColumn
+from iscan_dash.services.saved_selections import SavedSelections
 from iscan_dash.services.workspace import Workspace
 
 SAMPLE = "Sample"
@@ -17,14 +19,12 @@ class WorkspaceNames:
     workspace
         The study and its annotations.
     saved
-        Names of the saved selections by their ids.
+        The saved selections.
     find_cells
         Gives the list of cells of a digest.
     """
 
-    def __init__(
-        self, workspace: Workspace, saved: Mapping[str, str], find_cells: Callable[[str], Cells | None]
-    ) -> None:
+    def __init__(self, workspace: Workspace, saved: SavedSelections, find_cells: Callable[[str], Cells | None]) -> None:
         self._workspace = workspace
         self._saved = saved
         self.find_cells = find_cells
@@ -63,18 +63,20 @@ class WorkspaceNames:
             return [("cluster" if info.role == "cluster" else "metadata", name)]
         return [("sample", "")] if name.casefold() == SAMPLE.casefold() else []
 
-    def _annotations(self, name: str) -> list:  # type: ignore[type-arg]
+    def _annotations(self, name: str) -> list[Annotation]:
         own = [state for state in self._workspace.annotations() if state.live.name == name]
         # What others made may have any name; one's own is meant first.
         return own or [state for state in self._workspace.others() if state.live.name == name]
 
     def saved_name(self, saved_id: str) -> str | None:
         """Return the name of a saved selection, None when it is not there."""
-        return self._saved.get(saved_id)
+        own = self._saved.all().get(saved_id)
+        return own.name if own else None
 
     def find_saved(self, name: str) -> str | None:
         """Return the id of the saved selection of a name."""
-        return next((own for own, known in self._saved.items() if known.casefold() == name.casefold()), None)
+        known = self._saved.all().values()
+        return next((own.id for own in known if own.name.casefold() == name.casefold()), None)
 
     def what(self, query: Query) -> str:
         """Say in a word or two what a condition is about."""

@@ -255,7 +255,7 @@ class Selection:
             return Selection()
         query = simplified(query)
         parts = query.of if isinstance(query, AllOf) else (query,)
-        filters = [part for part in parts if _is_filter(part)]
+        filters = list(dict.fromkeys(part for part in parts if _is_filter(part)))
         rest = tuple(part for part in parts if not _is_filter(part))
         if not rest and self.areas:
             # The areas would join in if the query did not say that they do not.
