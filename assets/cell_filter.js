@@ -28,7 +28,7 @@
   let state = null;
   let columns = []; // {is: labels|range, kind, key, title}
   let shown = { source: "metadata", kind: null, key: null, id: null };
-  let view = null; // what is drawn: {name, follow}
+  let view = null; // what is drawn, with `follow` for a newer state
   let tabs = null;
   let body = null;
 
@@ -52,7 +52,8 @@
 
   // -- conditions --------------------------------------------------------------------------------------------------
 
-  const isAbout = (filter, is, kind, key) => filter.condition.is === is && filter.condition.kind === kind && filter.condition.key === key;
+  const isAbout = (filter, is, kind, key) =>
+    filter.condition.is === is && filter.condition.kind === kind && filter.condition.key === key;
 
   /** The filter that an editor shows: the one that was asked for, else the first about its column. */
   function filterOf(is, kind, key) {
@@ -60,31 +61,27 @@
     return own.find((filter) => filter.id === shown.id) || own[0] || null;
   }
 
-  const isEmpty = (condition) =>
-    condition.is === "labels" ? !condition.values.length && !condition.missing : condition.is === "range" ? condition.low === null && condition.high === null && !condition.missing : !condition.text.trim();
+  const isEmpty = ({ is, values, low, high, missing }) =>
+    !missing && (is === "labels" ? !values.length : low === null && high === null);
 
-  const changes = { newest: null, running: null };
+  const changed = new Map(); // column -> its condition that is to be sent
+  let sending = false;
 
-  /** Send a condition; of several that come faster than they are answered only the last is sent. */
-  function send(condition) {
-    changes.newest = condition;
-    changes.running = changes.running || sendAll();
-    return changes.running;
-  }
-
-  async function sendAll() {
-    try {
-      while (changes.newest) {
-        const condition = changes.newest;
-        changes.newest = null;
-        const existing = filterOf(condition.is, condition.kind, condition.key);
-        if (!isEmpty(condition)) await act({ do: "filter", ...(existing ? { id: existing.id } : {}), condition });
-        else if (existing) await act({ do: "remove_filter", id: existing.id });
-      }
-    } finally {
-      changes.running = null;
-      view?.follow?.();
+  /** Send a condition; of several on a column that come faster than they are answered only the last is sent. */
+  async function send(condition) {
+    changed.set(JSON.stringify([condition.is, condition.kind, condition.key]), condition);
+    if (sending) return;
+    sending = true;
+    while (changed.size) {
+      const [[column, { is, kind, key, ...rest }]] = changed;
+      changed.delete(column);
+      const existing = filterOf(is, kind, key);
+      const id = existing ? { id: existing.id } : {};
+      if (!isEmpty({ is, ...rest })) await act({ do: "filter", ...id, condition: { is, kind, key, ...rest } });
+      else if (existing) await act({ do: "remove_filter", ...id });
     }
+    sending = false;
+    view.follow();
   }
 
   // -- sources -----------------------------------------------------------------------------------------------------
@@ -97,7 +94,9 @@
   }
 
   const columnsOf = (source) =>
-    source === "numbers" ? columns.filter((column) => column.is === "range") : columns.filter((column) => column.is === "labels" && column.kind === KINDS[source]);
+    source === "numbers"
+      ? columns.filter((column) => column.is === "range")
+      : columns.filter((column) => column.is === "labels" && column.kind === KINDS[source]);
 
   /** What a source adds to the selection: cells when it is one condition, how many otherwise. */
   function tally(source) {
@@ -136,20 +135,38 @@
   function columnsView(source) {
     const { make, words, walk, number, cellsText, valuesList, rangeBrush, geneSearch, iconButton, later } = parts();
     const isGenes = source === "genes";
-    const genes = () => [...new Set([...state.filters.filter((filter) => sourceOf(filter.condition) === "genes").map((filter) => filter.condition.key), ...(shown.kind === "gene" ? [shown.key] : [])])];
-    const offered = () => (isGenes ? genes().map((key) => ({ is: "range", kind: "gene", key, title: key })) : columnsOf(source));
+    const genes = () => [
+      ...new Set([
+        ...state.filters.filter((filter) => sourceOf(filter.condition) === "genes").map((filter) => filter.condition.key),
+        ...(shown.kind === "gene" ? [shown.key] : []),
+      ]),
+    ];
+    const offered = () =>
+      isGenes ? genes().map((key) => ({ is: "range", kind: "gene", key, title: key })) : columnsOf(source);
     if (!isGenes && !offered().length) {
       body.replaceChildren(hint(EMPTY[source]));
       return { follow() {} };
     }
-    const list = make("div", { class: "filter-columns", role: "group", "aria-label": isGenes ? "Chosen genes" : `Columns of ${SOURCES[source]}` });
+    const list = make("div", {
+      class: "filter-columns",
+      role: "group",
+      "aria-label": isGenes ? "Chosen genes" : `Columns of ${SOURCES[source]}`,
+    });
     walk(list, ".filter-column");
     const detail = make("div", { class: "filter-detail" });
     let editor = null;
     let drawn = null; // names of the drawn buttons
-    const search = make("input", { class: "form-control form-control-sm", type: "search", placeholder: "Search columns", "aria-label": "Search columns", autocomplete: "off", spellcheck: false });
+    const search = make("input", {
+      class: "form-control form-control-sm",
+      type: "search",
+      placeholder: "Search columns",
+      "aria-label": "Search columns",
+      autocomplete: "off",
+      spellcheck: false,
+    });
     const side = make("div", { class: "filter-side" });
-    if (isGenes) side.append(geneSearch({ onChoose: (gene) => choose({ is: "range", kind: "gene", key: gene, title: gene }) }).element);
+    if (isGenes)
+      side.append(geneSearch({ onChoose: (gene) => choose({ is: "range", kind: "gene", key: gene, title: gene }) }).element);
     else if (offered().length >= SEARCH_FROM) side.append(search);
     side.append(list);
     const sift = () => {
@@ -164,7 +181,12 @@
         drawn = now;
         list.replaceChildren(
           ...offered().map((column) => {
-            const row = make("button", { class: "filter-column", title: column.title, onclick: () => choose(column) }, words(column.title, "filter-label"), make("span", { class: "number" }));
+            const row = make(
+              "button",
+              { class: "filter-column", title: column.title, onclick: () => choose(column) },
+              words(column.title, "filter-label"),
+              make("span", { class: "number" }),
+            );
             row.column = column;
             return row;
           }),
@@ -181,7 +203,12 @@
     }
 
     function choose(column) {
-      shown = { ...shown, kind: column.kind, key: column.key, id: shown.kind === column.kind && shown.key === column.key ? shown.id : null };
+      shown = {
+        ...shown,
+        kind: column.kind,
+        key: column.key,
+        id: shown.kind === column.kind && shown.key === column.key ? shown.id : null,
+      };
       drawDetail(column);
       drawList();
     }
@@ -189,7 +216,10 @@
     function drawDetail(column) {
       const { is, kind, key, title } = column;
       const filter = filterOf(is, kind, key);
-      const nothing = is === "labels" ? { is, kind, key, values: [], missing: false } : { is, kind, key, low: null, high: null, missing: false };
+      const nothing =
+        is === "labels"
+          ? { is, kind, key, values: [], missing: false }
+          : { is, kind, key, low: null, high: null, missing: false };
       const making = is === "labels" ? valuesList : rangeBrush;
       editor = { column, ...making({ kind, key, title, condition: filter ? filter.condition : nothing, onChange: send }) };
       editor.nothing = nothing;
@@ -200,7 +230,10 @@
       });
       editor.count = count;
       editor.remove = remove;
-      detail.replaceChildren(make("div", { class: "filter-detail-head" }, words(title, "filter-title"), count, remove), editor.element);
+      detail.replaceChildren(
+        make("div", { class: "filter-detail-head" }, words(title, "filter-title"), count, remove),
+        editor.element,
+      );
       sayCount();
     }
 
@@ -213,8 +246,13 @@
     }
 
     const isSingle = !isGenes && offered().length === 1;
-    body.replaceChildren(make("div", { class: `filter-split${isSingle ? " is-single" : ""}` }, ...(isSingle ? [] : [side]), detail));
-    const start = offered().find((column) => column.kind === shown.kind && column.key === shown.key) || offered().find((column) => filterOf(column.is, column.kind, column.key)) || (isGenes ? null : offered()[0]);
+    body.replaceChildren(
+      make("div", { class: `filter-split${isSingle ? " is-single" : ""}` }, ...(isSingle ? [] : [side]), detail),
+    );
+    const start =
+      offered().find((column) => column.kind === shown.kind && column.key === shown.key) ||
+      offered().find((column) => filterOf(column.is, column.kind, column.key)) ||
+      (isGenes ? null : offered()[0]);
     if (start) choose(start);
     else {
       drawList();
@@ -226,7 +264,7 @@
         if (!editor) return;
         sayCount();
         // What is being changed here is ahead of the server.
-        if (changes.running) return;
+        if (sending) return;
         const { is, kind, key } = editor.column;
         const filter = filterOf(is, kind, key);
         editor.show(filter ? filter.condition : editor.nothing);
@@ -236,7 +274,12 @@
 
   function cellsView() {
     const { make, cellsText, iconButton, number } = parts();
-    const text = make("textarea", { class: "form-control form-control-sm filter-paste", placeholder: "Paste cell IDs, one a line. Where samples share IDs: sample, a tab, the ID.", "aria-label": "Cell IDs", spellcheck: false });
+    const text = make("textarea", {
+      class: "form-control form-control-sm filter-paste",
+      placeholder: "Paste cell IDs, one a line. Where samples share IDs: sample, a tab, the ID.",
+      "aria-label": "Cell IDs",
+      spellcheck: false,
+    });
     const use = make("button", { class: "btn btn-outline-primary btn-sm", textContent: "Use these cells" });
     const report = make("p", { class: "filter-report numbers", role: "status" });
     const remove = iconButton("trash", "Remove this condition", () => {
@@ -253,11 +296,11 @@
       remove.hidden = !own;
       if (!own) report.textContent = "";
       else {
-        const { matched, unmatched, ambiguous, first_unmatched: first } = own.report || {};
+        const { unmatched, ambiguous, first_unmatched: first } = own.report;
         const said = [own.problem || cellsText(own.count ?? 0)];
-        if (unmatched) said.push(`${number(unmatched)} not in this study${first ? ` (first: ${first})` : ""}`);
+        if (unmatched) said.push(`${number(unmatched)} not in this study`);
         if (ambiguous) said.push(`${number(ambiguous)} in several samples: add the sample`);
-        report.textContent = matched === undefined ? said[0] : said.join("; ");
+        report.textContent = said.join("; ") + (first ? ` (first: ${first})` : "");
         report.classList.toggle("is-problem", Boolean(own.problem || unmatched || ambiguous));
       }
     };
@@ -270,36 +313,60 @@
       const own = mine();
       await act({ do: "filter", ...(own ? { id: own.id } : {}), condition: { is: "cells", text: text.value } });
     });
-    text.value = mine()?.condition.text || "";
-    body.replaceChildren(make("div", { class: "filter-cells" }, text, make("div", { class: "filter-line" }, use, remove, report)));
+    // Of a long list the page has only the beginning, which must not take the place of the whole.
+    const now = mine()?.condition;
+    if (now && now.ref) text.placeholder = `${number(now.n)} IDs were pasted. Paste others in their place.`;
+    else if (now) text.value = now.text;
+    body.replaceChildren(
+      make("div", { class: "filter-cells" }, text, make("div", { class: "filter-line" }, use, remove, report)),
+    );
     say();
     return { follow: say };
   }
 
   function savedView() {
-    const { make, words, iconButton, cellsText } = parts();
+    const { make, words, iconButton, cellsText, ask } = parts();
+    const counts = new Map(); // those that were asked for
+    const countText = (count) => (count === undefined ? "" : count === null ? "not known" : cellsText(count));
     const draw = () => {
       if (!state.saved.length) {
-        body.replaceChildren(hint("No saved selections yet. Select cells, then save them with the bookmark in the strip below."));
+        body.replaceChildren(
+          hint("No saved selections yet. Select cells, then save them with the bookmark in the strip below."),
+        );
         return;
       }
       const focused = body.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
       const row = (saved) => {
         const cell = (...children) => make("td", {}, ...children);
-        const named = make("input", { class: "form-control form-control-sm", type: "text", value: saved.name, "aria-label": `Name of ${saved.name}`, "data-focus": `${saved.id} name`, maxLength: 200 });
+        const named = make("input", {
+          class: "form-control form-control-sm",
+          type: "text",
+          value: saved.name,
+          "aria-label": `Name of ${saved.name}`,
+          "data-focus": `${saved.id} name`,
+          maxLength: 200,
+        });
         named.addEventListener("change", async () => {
           const name = named.value.trim();
           if (name && name !== saved.name) await act({ do: "rename_saved", id: saved.id, name });
           const now = state.saved.find(({ id }) => id === saved.id);
           if (now && named.isConnected) named.value = now.name;
         });
-        const button = (text, title, action) => make("button", { class: "btn btn-link btn-sm", textContent: text, title, "data-focus": `${saved.id} ${text}`, onclick: action });
-        const condition = (not) => act({ do: "filter", condition: { is: "saved", id: saved.id, ...(not ? { not: true } : {}) } });
+        const button = (text, title, action) =>
+          make("button", {
+            class: "btn btn-link btn-sm",
+            textContent: text,
+            title,
+            "data-focus": `${saved.id} ${text}`,
+            onclick: action,
+          });
+        const condition = (not) =>
+          act({ do: "filter", condition: { is: "saved", id: saved.id, ...(not ? { not: true } : {}) } });
         return make(
           "tr",
           { "data-saved": saved.id },
           cell(named),
-          make("td", { class: "number", textContent: saved.count === null ? "not known" : cellsText(saved.count) }),
+          make("td", { class: "number", textContent: countText(saved.count ?? counts.get(saved.id)) }),
           make("td", { class: "filter-saved-text", title: saved.text }, words(saved.text)),
           make(
             "td",
@@ -311,7 +378,13 @@
           ),
         );
       };
-      body.replaceChildren(make("div", { class: "filter-saved" }, make("table", { class: "plain-table" }, make("tbody", {}, ...state.saved.map(row)))));
+      body.replaceChildren(
+        make(
+          "div",
+          { class: "filter-saved" },
+          make("table", { class: "plain-table" }, make("tbody", {}, ...state.saved.map(row))),
+        ),
+      );
       if (focused) body.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
     };
     let drawn = "";
@@ -320,6 +393,16 @@
       if (now === drawn) return;
       drawn = now;
       draw();
+      if (state.saved.some(({ count }) => count === null)) countAll();
+    };
+    /** Ask for the counts that are not known, which may take the server a while. */
+    const countAll = async () => {
+      const found = await ask("saved", {}).catch(() => null);
+      for (const [id, count] of Object.entries(found ? found.counts : {})) {
+        counts.set(id, count);
+        const told = body.querySelector(`[data-saved="${CSS.escape(id)}"] .number`);
+        if (told) told.textContent = countText(count);
+      }
     };
     follow();
     return { follow };
@@ -328,24 +411,60 @@
   function plotsView() {
     const { make, number, cellsText, problemText } = parts();
     const MODES = { union: "Union", intersection: "Intersection", custom: "Custom" };
-    const modes = make("div", { class: "btn-group btn-group-sm", role: "radiogroup", "aria-label": "How plots go together" });
+    const modes = make("div", {
+      class: "btn-group btn-group-sm",
+      role: "radiogroup",
+      "aria-label": "How plots go together",
+    });
     for (const [mode, title] of Object.entries(MODES)) {
-      const radio = make("input", { type: "radio", class: "btn-check", name: "cell-filter-mode", id: `cell-filter-mode-${mode}`, value: mode });
-      radio.addEventListener("change", () => act(mode === "custom" && !state.custom ? { do: "custom", tree: firstTree() } : { do: "mode", mode }));
+      const radio = make("input", {
+        type: "radio",
+        class: "btn-check",
+        name: "cell-filter-mode",
+        id: `cell-filter-mode-${mode}`,
+        value: mode,
+      });
+      radio.addEventListener("change", () =>
+        act(mode === "custom" && !state.custom ? { do: "custom", tree: firstTree() } : { do: "mode", mode }),
+      );
       modes.append(radio, make("label", { class: "btn btn-outline-primary", htmlFor: radio.id, textContent: title }));
     }
     const tools = make(
       "div",
       { class: "filter-tools" },
-      make("button", { class: "btn btn-link btn-sm", textContent: "Lasso (L)", title: "Draw around cells, on any plot", onclick: () => iscan.selection.tool("lasso") }),
-      make("button", { class: "btn btn-link btn-sm", textContent: "Box (B)", title: "Draw a box around cells, on any plot", onclick: () => iscan.selection.tool("box") }),
+      make("button", {
+        class: "btn btn-link btn-sm",
+        textContent: "Lasso (L)",
+        title: "Draw around cells, on any plot",
+        onclick: () => iscan.plots.tool("lasso"),
+      }),
+      make("button", {
+        class: "btn btn-link btn-sm",
+        textContent: "Box (B)",
+        title: "Draw a box around cells, on any plot",
+        onclick: () => iscan.plots.tool("box"),
+      }),
     );
     const explain = make("p", { class: "muted filter-explain" });
     const areas = make("div", { class: "filter-areas" });
-    const tree = iscan.queryBuilder.editor({ state: () => state, columns: () => columns, send: (query) => act({ do: "custom", tree: query }) });
-    const text = make("textarea", { class: "form-control form-control-sm filter-text", rows: 2, id: "cell-filter-text", spellcheck: false, "aria-describedby": "cell-filter-text-problem" });
+    const tree = iscan.queryBuilder.editor({
+      state: () => state,
+      columns: () => columns,
+      send: (query) => act({ do: "custom", tree: query }),
+    });
+    const text = make("textarea", {
+      class: "form-control form-control-sm filter-text",
+      rows: 2,
+      id: "cell-filter-text",
+      spellcheck: false,
+      "aria-describedby": "cell-filter-text-problem",
+    });
     const problem = make("p", { class: "field-error", id: "cell-filter-text-problem", role: "alert" });
-    const apply = make("button", { class: "btn btn-outline-primary btn-sm", textContent: "Apply text", id: "cell-filter-apply" });
+    const apply = make("button", {
+      class: "btn btn-outline-primary btn-sm",
+      textContent: "Apply text",
+      id: "cell-filter-apply",
+    });
     let given = "";
     const say = () => {
       // What somebody is writing stays.
@@ -377,21 +496,43 @@
 
     function areaRows() {
       const plots = Object.entries(state.plots);
-      if (!plots.length) return [hint("Nothing is drawn: draw around cells with the lasso (L) or the box (B), Shift adds and Alt takes away.")];
+      if (!plots.length)
+        return [
+          hint("Nothing is drawn: draw around cells with the lasso (L) or the box (B), Shift adds and Alt takes away."),
+        ];
       return plots.map(([plot, { count, inverted }]) => {
         const n = state.areas.filter((area) => String(area.plot) === plot).length;
         return make(
           "div",
           { class: "filter-area", "data-plot": plot },
           make("b", { textContent: `Plot ${plot}` }),
-          make("span", { class: "numbers", textContent: `${inverted ? "not in " : ""}${number(n)} ${n === 1 ? "area" : "areas"}: ${count === null ? "not known" : cellsText(count)}` }),
-          make("button", { class: "btn btn-link btn-sm", textContent: "Invert", "data-focus": `${plot} invert`, title: `Take the cells outside the areas of plot ${plot} (I)`, onclick: () => act({ do: "invert_plot", plot: Number(plot) }) }),
-          make("button", { class: "btn btn-link btn-sm", textContent: "Clear", "data-focus": `${plot} clear`, title: `Delete the areas of plot ${plot}`, onclick: () => act({ do: "clear", what: "areas", plot: Number(plot) }) }),
+          make("span", {
+            class: "numbers",
+            textContent: `${inverted ? "not in " : ""}${number(n)} ${n === 1 ? "area" : "areas"}: ${count === null ? "not known" : cellsText(count)}`,
+          }),
+          make("button", {
+            class: "btn btn-link btn-sm",
+            textContent: "Invert",
+            "data-focus": `${plot} invert`,
+            title: `Take the cells outside the areas of plot ${plot} (I)`,
+            onclick: () => act({ do: "invert_plot", plot: Number(plot) }),
+          }),
+          make("button", {
+            class: "btn btn-link btn-sm",
+            textContent: "Clear",
+            "data-focus": `${plot} clear`,
+            title: `Delete the areas of plot ${plot}`,
+            onclick: () => act({ do: "clear", what: "areas", plot: Number(plot) }),
+          }),
         );
       });
     }
 
-    const EXPLAIN = { union: "Cells in the areas of any plot.", intersection: "Cells in the areas of every plot that has some.", custom: "" };
+    const EXPLAIN = {
+      union: "Cells in the areas of any plot.",
+      intersection: "Cells in the areas of every plot that has some.",
+      custom: "",
+    };
     function follow() {
       for (const radio of modes.querySelectorAll("input")) radio.checked = radio.value === state.mode;
       const isCustom = state.mode === "custom";
@@ -403,7 +544,9 @@
       tree.element.hidden = !isCustom;
       if (isCustom) tree.follow();
       say();
-      whole.replaceChildren(...(state.problem && !isCustom ? [problemText(`${state.problem.code} ${state.problem.text}`)] : []));
+      whole.replaceChildren(
+        ...(state.problem && !isCustom ? [problemText(`${state.problem.code} ${state.problem.text}`)] : []),
+      );
     }
     const whole = make("div", {});
     body.replaceChildren(
@@ -472,9 +615,25 @@
   function build(element) {
     const { make, iconButton, walk } = parts();
     root = element;
-    tabs = make("div", { class: "filter-sources", role: "tablist", "aria-orientation": "vertical", "aria-label": "Sources of the filter" });
+    tabs = make("div", {
+      class: "filter-sources",
+      role: "tablist",
+      "aria-orientation": "vertical",
+      "aria-label": "Sources of the filter",
+    });
     for (const [source, title] of Object.entries(SOURCES)) {
-      const tab = make("button", { class: "filter-source", role: "tab", id: `cell-filter-tab-${source}`, "aria-controls": "cell-filter-body", "data-source": source }, make("span", { textContent: title }), make("span", { class: "number" }));
+      const tab = make(
+        "button",
+        {
+          class: "filter-source",
+          role: "tab",
+          id: `cell-filter-tab-${source}`,
+          "aria-controls": "cell-filter-body",
+          "data-source": source,
+        },
+        make("span", { textContent: title }),
+        make("span", { class: "number" }),
+      );
       tab.addEventListener("click", () => {
         shown = { source, kind: null, key: null, id: null };
         remember(LAST, source);
@@ -484,7 +643,13 @@
     }
     walk(tabs, ".filter-source");
     body = make("div", { class: "filter-body", id: "cell-filter-body", role: "tabpanel" });
-    const head = make("div", { class: "filter-head" }, make("h2", { textContent: "Cell Filter" }), make("span", { class: "muted", textContent: "Conditions hold together: a cell is selected when it meets them all." }), iconButton("chevron-down", "Close the Cell Filter", () => close()));
+    const head = make(
+      "div",
+      { class: "filter-head" },
+      make("h2", { textContent: "Cell Filter" }),
+      make("span", { class: "muted", textContent: "Conditions hold together: a cell is selected when it meets them all." }),
+      iconButton("chevron-down", "Close the Cell Filter", () => close()),
+    );
     const close = () => {
       setOpen(false);
       document.getElementById("selection-filter").focus();
@@ -513,6 +678,8 @@
     }
   }
 
-  window.dash_clientside = Object.assign({}, window.dash_clientside, { cellFilter: { refresh: () => state && askColumns() } });
+  window.dash_clientside = Object.assign({}, window.dash_clientside, {
+    cellFilter: { refresh: () => state && askColumns() },
+  });
   iscan.cellFilter = { build, follow, show, edit, toggle };
 })();

@@ -66,7 +66,9 @@
     } catch {
       throw new Error("The server does not answer. Try again when it is back.");
     }
-    const answer = await response.json().catch(() => ({ error: "The server's answer is not understood. Load the page again." }));
+    const answer = await response
+      .json()
+      .catch(() => ({ error: "The server's answer is not understood. Load the page again." }));
     if (!response.ok) throw new Error(answer.error || "The server refused to answer. Load the page again.");
     return answer;
   }
@@ -104,16 +106,31 @@
     });
     const status = make("span", { class: "muted numbers", role: "status" });
     const list = make("div", { class: "filter-values", role: "group", "aria-label": `Values of ${title}` });
-    const all = make("button", { class: "btn btn-link btn-sm", textContent: "All", title: "Tick every value that is listed" });
+    const all = make("button", {
+      class: "btn btn-link btn-sm",
+      textContent: "All",
+      title: "Tick every value that is listed",
+    });
     const none = make("button", { class: "btn btn-link btn-sm", textContent: "None", title: "Tick nothing" });
-    const turned = make("input", { type: "checkbox", class: "form-check-input", onchange: () => change(() => (not = turned.checked)) });
+    const turned = make("input", {
+      type: "checkbox",
+      class: "form-check-input",
+      onchange: () => change(() => (not = turned.checked)),
+    });
     const head = make(
       "div",
       { class: "filter-values-head" },
       search,
       all,
       none,
-      hasNot ? make("label", { class: "form-check-label filter-not", title: "Keep the cells that have none of the ticked values" }, turned, " All but these") : null,
+      hasNot
+        ? make(
+            "label",
+            { class: "form-check-label filter-not", title: "Keep the cells that have none of the ticked values" },
+            turned,
+            " All but these",
+          )
+        : null,
     );
     const element = make("div", { class: "filter-values-box" }, head, list, status);
 
@@ -133,8 +150,12 @@
       turned.checked = not;
     }
 
-    function row(label, count, isMissing) {
-      const box = make("input", { type: "checkbox", class: "form-check-input", checked: isMissing ? missing : ticked.has(label) });
+    function row({ label, count, colour }, isMissing) {
+      const box = make("input", {
+        type: "checkbox",
+        class: "form-check-input",
+        checked: isMissing ? missing : ticked.has(label),
+      });
       box.addEventListener("change", () =>
         change(() => {
           if (isMissing) missing = box.checked;
@@ -142,8 +163,18 @@
           else ticked.delete(label);
         }),
       );
+      const swatch = make("span", { class: "legend-swatch" });
+      if (colour) swatch.style.backgroundColor = colour;
+      else swatch.classList.add("is-none");
       const text = isMissing ? make("i", { textContent: "missing" }) : words(label, "filter-label");
-      const made = make("label", { class: `filter-value${isMissing ? " is-missing" : ""}` }, box, text, make("span", { class: "number", textContent: number(count) }));
+      const made = make(
+        "label",
+        { class: `filter-value${isMissing ? " is-missing" : ""}` },
+        box,
+        swatch,
+        text,
+        make("span", { class: "number", textContent: number(count) }),
+      );
       if (isMissing) made.dataset.missing = "";
       else made.dataset.value = label;
       return made;
@@ -160,7 +191,7 @@
       try {
         const answer = await ask("values", { kind, key, q: q || undefined, offset });
         if (mine !== asking) return;
-        const rows = answer.values.map(({ label, count }) => row(label, count, false));
+        const rows = answer.values.map((value) => row(value, false));
         if (offset) {
           found.values.push(...answer.values);
           list.append(...rows);
@@ -168,8 +199,9 @@
           found = { ...answer, values: [...answer.values] };
           // The missing ones come first: at the end of a thousand nobody would see them.
           const isSought = !q || "missing".includes(q.toLocaleLowerCase());
-          list.replaceChildren(...(answer.missing && isSought ? [row("", answer.missing, true)] : []), ...rows);
-          if (!list.childElementCount) list.append(make("p", { class: "muted", textContent: q ? "No value matches" : "No cell has a value here" }));
+          list.replaceChildren(...(answer.missing && isSought ? [row({ label: "", count: answer.missing }, true)] : []), ...rows);
+          if (!list.childElementCount)
+            list.append(make("p", { class: "muted", textContent: q ? "No value matches" : "No cell has a value here" }));
         }
         found.n_found = answer.n_found ?? found.values.length;
         say();
@@ -187,7 +219,10 @@
     };
     list.addEventListener("scroll", more);
     walk(list, "input");
-    search.addEventListener("input", later(() => load(0)));
+    search.addEventListener(
+      "input",
+      later(() => load(0)),
+    );
     search.addEventListener("keydown", (event) => {
       if (event.key === "ArrowDown") {
         event.preventDefault();
@@ -240,14 +275,15 @@
    * @param {Object} asked
    * @param {string} asked.kind, asked.key
    * @param {string} asked.title
-   * @param {Object} asked.condition                 of a range; low, high (null: open) and missing
+   * @param {Object} asked.condition                 of a range; low, high (null: open), missing and not
    * @param {function(Object): void} asked.onChange  the condition after each change
+   * @param {boolean} [asked.hasNot]                 whether the range can be left out rather than kept
    * @returns {{element: HTMLElement, show: function(Object): void}}
    */
-  function rangeBrush({ kind, key, title, condition, onChange }) {
+  function rangeBrush({ kind, key, title, condition, onChange, hasNot = true }) {
     const WIDTH = 400;
     const HEIGHT = 96;
-    let { low = null, high = null, missing = false } = condition;
+    let { low = null, high = null, missing = false, not = false } = condition;
     let data = null;
     const chart = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", class: "filter-histogram" });
     const bars = svg("g", {});
@@ -255,44 +291,93 @@
     chart.append(brush, bars);
     const ends = make("div", { class: "filter-ends numbers muted" });
     const handles = ["low", "high"].map((side) =>
-      make("div", { class: "filter-handle", role: "slider", tabIndex: 0, "data-side": side, "aria-label": `${side === "low" ? "Lowest" : "Highest"} ${title}` }),
+      make("div", {
+        class: "filter-handle",
+        role: "slider",
+        tabIndex: 0,
+        "data-side": side,
+        "aria-label": `${side === "low" ? "Lowest" : "Highest"} ${title}`,
+      }),
     );
     const canvas = make("div", { class: "filter-canvas", title: "Drag to choose a range" }, chart, ...handles);
     const field = (label) =>
-      make("input", { class: "form-control form-control-sm", type: "text", inputMode: "decimal", "aria-label": `${label} ${title}`, autocomplete: "off", placeholder: label });
+      make("input", {
+        class: "form-control form-control-sm",
+        type: "text",
+        inputMode: "decimal",
+        "aria-label": `${label} ${title}`,
+        autocomplete: "off",
+        placeholder: label,
+      });
     const [from, to] = [field("Lowest"), field("Highest")];
     const missingBox = make("input", { type: "checkbox", class: "form-check-input" });
     const missingText = make("span", {});
-    const missingLabel = make("label", { class: "form-check-label filter-missing", hidden: true }, missingBox, " ", missingText);
+    const missingLabel = make(
+      "label",
+      { class: "form-check-label filter-missing", hidden: true },
+      missingBox,
+      " ",
+      missingText,
+    );
+    const turned = make("input", { type: "checkbox", class: "form-check-input" });
+    turned.addEventListener("change", () => {
+      not = turned.checked;
+      change();
+    });
     const whole = make("button", { class: "btn btn-link btn-sm", textContent: "Whole range", title: "Take the range away" });
     const problem = make("p", { class: "field-error", role: "alert" });
-    const fields = make("div", { class: "filter-range" }, from, make("span", { class: "muted", textContent: "to" }), to, whole, missingLabel);
+    const fields = make(
+      "div",
+      { class: "filter-range" },
+      from,
+      make("span", { class: "muted", textContent: "to" }),
+      to,
+      missingLabel,
+      hasNot
+        ? make(
+            "label",
+            { class: "form-check-label", title: "Keep the cells outside the range, and those without a number" },
+            turned,
+            " All but these",
+          )
+        : null,
+      whole,
+    );
     const element = make("div", { class: "filter-numbers" }, canvas, ends, fields, problem);
 
-    const change = () => onChange({ is: "range", kind, key, low, high, missing });
-    const span = () => data.high - data.low || 1;
-    const place = (value) => Math.min(1, Math.max(0, (value - data.low) / span()));
-    const valueAt = (part) => data.low + part * span();
+    const change = () => onChange({ is: "range", kind, key, low, high, missing, not });
+    const start = () => data.edges[0];
+    const span = () => data.edges[data.edges.length - 1] - start();
+    const place = (value) => Math.min(1, Math.max(0, (value - start()) / span()));
+    const valueAt = (part) => start() + part * span();
 
     function draw() {
-      const [start, end] = [low === null ? 0 : place(low), high === null ? 1 : place(high)];
+      const [first, last] = [low === null ? 0 : place(low), high === null ? 1 : place(high)];
       const isOpen = low === null && high === null;
       brush.setAttribute("visibility", isOpen ? "hidden" : "visible");
-      brush.setAttribute("x", start * WIDTH);
-      brush.setAttribute("width", Math.max(0.5, (end - start) * WIDTH));
+      brush.setAttribute("x", first * WIDTH);
+      brush.setAttribute("width", Math.max(0.5, (last - first) * WIDTH));
       [...bars.children].forEach((bar) => {
         const middle = Number(bar.dataset.middle);
-        bar.classList.toggle("is-out", !isOpen && (middle < start || middle > end));
+        bar.classList.toggle("is-out", !isOpen && (middle < first || middle > last));
       });
-      for (const [handle, part, value] of [[handles[0], start, low ?? data.low], [handles[1], end, high ?? data.high]]) {
+      for (const [handle, part, value] of [
+        [handles[0], first, low ?? data.low],
+        [handles[1], last, high ?? data.high],
+      ]) {
         handle.style.left = `${(100 * part).toFixed(3)}%`;
         handle.setAttribute("aria-valuemin", data.low);
         handle.setAttribute("aria-valuemax", data.high);
         handle.setAttribute("aria-valuenow", value);
         handle.setAttribute("aria-valuetext", shortest(value));
       }
-      for (const [input, value] of [[from, low], [to, high]]) if (document.activeElement !== input) input.value = value === null ? "" : shortest(value);
+      for (const [input, value] of [
+        [from, low],
+        [to, high],
+      ])
+        if (document.activeElement !== input) input.value = value === null ? "" : shortest(value);
       missingBox.checked = missing;
+      turned.checked = not;
     }
 
     /** A number between the ends of the data is open where it reaches them. */
@@ -308,7 +393,8 @@
     };
     /** Values that a person would write, as fine as a pixel. */
     const rounded = (value) => {
-      const step = 10 ** Math.floor(Math.log10(span() / 400));
+      const finest = 10 ** Math.floor(Math.log10(span() / 400));
+      const step = data.integral ? Math.max(1, finest) : finest;
       return Number((Math.round(value / step) * step).toPrecision(12));
     };
     let anchor = null; // where the drag began, as a value
@@ -317,7 +403,7 @@
       if (!data || event.button) return;
       const side = event.target.dataset.side;
       // A handle is dragged against the other end.
-      anchor = side === "low" ? high ?? data.high : side === "high" ? low ?? data.low : rounded(valueAt(partOf(event)));
+      anchor = side === "low" ? (high ?? data.high) : side === "high" ? (low ?? data.low) : rounded(valueAt(partOf(event)));
       moved = false;
       canvas.setPointerCapture(event.pointerId);
       event.preventDefault();
@@ -339,10 +425,19 @@
     const changeLater = later(change);
     canvas.addEventListener("keydown", (event) => {
       const { side } = event.target.dataset;
-      const steps = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -10, PageUp: 10, Home: -1000, End: 1000 };
+      const steps = {
+        ArrowLeft: -1,
+        ArrowDown: -1,
+        ArrowRight: 1,
+        ArrowUp: 1,
+        PageDown: -10,
+        PageUp: 10,
+        Home: -1000,
+        End: 1000,
+      };
       if (!data || !side || !(event.key in steps)) return;
       event.preventDefault();
-      const now = side === "low" ? low ?? data.low : high ?? data.high;
+      const now = side === "low" ? (low ?? data.low) : (high ?? data.high);
       const next = Math.min(data.high, Math.max(data.low, rounded(now + (steps[event.key] * span()) / 100)));
       if (side === "low") set(Math.min(next, high ?? data.high), high);
       else set(low, Math.max(next, low ?? data.low));
@@ -351,7 +446,9 @@
 
     /** Read the fields; what is no number is said, and nothing changes. */
     function readFields() {
-      const read = [from, to].map((input) => (input.value.trim() === "" ? null : Number(input.value.replace("\u2212", "-").replace(/,/g, ""))));
+      const read = [from, to].map((input) =>
+        input.value.trim() === "" ? null : Number(input.value.replace("\u2212", "-").replace(/,/g, "")),
+      );
       if (read.some((value) => value !== null && !Number.isFinite(value))) {
         problem.textContent = "Enter a number, or leave the field empty.";
         return;
@@ -387,12 +484,16 @@
           const height = count ? Math.max(1.5, (count / most) * (HEIGHT - 4)) : 0;
           const bar = svg("rect", { x: a, width: Math.max(0.5, b - a - 0.6), y: HEIGHT - height, height });
           bar.dataset.middle = (a + b) / 2 / WIDTH;
-          const title = svg("title", {});
-          title.textContent = `${shortest(data.edges[k])} to ${shortest(data.edges[k + 1])}: ${cellsText(count)}`;
-          bar.append(title);
+          const tip = svg("title", {});
+          tip.textContent = `${shortest(data.edges[k])} to ${shortest(data.edges[k + 1])}: ${cellsText(count)}`;
+          bar.append(tip);
           bars.append(bar);
         });
-        ends.replaceChildren(make("span", { textContent: shortest(data.low) }), make("span", { textContent: shortest(data.high) }));
+        ends.replaceChildren(
+          make("span", { textContent: shortest(data.low) }),
+          make("span", { textContent: data.unit }),
+          make("span", { textContent: shortest(data.high) }),
+        );
         chart.setAttribute("role", "img");
         chart.setAttribute("aria-label", `Histogram of ${title} from ${shortest(data.low)} to ${shortest(data.high)}`);
         missingLabel.hidden = !data.missing && !missing;
@@ -403,7 +504,7 @@
     return {
       element,
       show(other) {
-        [low, high, missing] = [other.low ?? null, other.high ?? null, Boolean(other.missing)];
+        [low, high, missing, not] = [other.low ?? null, other.high ?? null, Boolean(other.missing), Boolean(other.not)];
         if (data && anchor === null) draw();
       },
     };
@@ -416,7 +517,14 @@
    */
   function geneSearch({ onChoose }) {
     let asking = 0;
-    const search = make("input", { class: "form-control form-control-sm", type: "search", placeholder: "Search a gene", "aria-label": "Search a gene", autocomplete: "off", spellcheck: false });
+    const search = make("input", {
+      class: "form-control form-control-sm",
+      type: "search",
+      placeholder: "Search a gene",
+      "aria-label": "Search a gene",
+      autocomplete: "off",
+      spellcheck: false,
+    });
     const list = make("div", { class: "filter-columns", role: "group", "aria-label": "Genes found" });
     const look = async () => {
       const mine = ++asking;
@@ -425,7 +533,11 @@
       try {
         const { genes } = await ask("genes", { q });
         if (mine !== asking) return;
-        list.replaceChildren(...genes.map((gene) => make("button", { class: "filter-column", onclick: () => onChoose(gene) }, words(gene, "filter-label"))));
+        list.replaceChildren(
+          ...genes.map((gene) =>
+            make("button", { class: "filter-column", onclick: () => onChoose(gene) }, words(gene, "filter-label")),
+          ),
+        );
         if (!genes.length) list.append(make("p", { class: "muted", textContent: "No gene matches" }));
       } catch (error) {
         if (mine === asking) list.replaceChildren(problemText(error.message));
@@ -454,5 +566,22 @@
     });
   }
 
-  iscan.filterParts = { make, words, icon, iconButton, allow, isAllowed, later, ask, number, cellsText, shortest, problemText, walk, valuesList, rangeBrush, geneSearch };
+  iscan.filterParts = {
+    make,
+    words,
+    icon,
+    iconButton,
+    allow,
+    isAllowed,
+    later,
+    ask,
+    number,
+    cellsText,
+    shortest,
+    problemText,
+    walk,
+    valuesList,
+    rangeBrush,
+    geneSearch,
+  };
 })();

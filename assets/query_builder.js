@@ -7,8 +7,6 @@
   const isGroup = (node) => GROUPS.includes(node.is);
   const copy = (value) => JSON.parse(JSON.stringify(value));
 
-  const pathText = (path) => (Array.isArray(path) ? path.join(".") : path === null || path === undefined ? null : String(path));
-
   /** What a condition is about, as the value of its list: `plot:1`, `saved:ID`, `labels:cluster:leiden`, ... */
   function topic(node) {
     if (node.is === "plot") return node.removed ? `plot:${node.plot}:removed` : `plot:${node.plot}`;
@@ -32,17 +30,10 @@
     return { is: "unfinished" };
   }
 
-  /** Whether the server can make sense of a condition yet; one that is begun is told to it as unfinished. */
-  function isFinished(node) {
-    if (node.is === "labels") return node.values.length > 0 || node.missing;
-    if (node.is === "range") return node.key !== "" && (node.low !== null || node.high !== null || node.missing);
-    if (node.is === "cells") return node.text.trim() !== "";
-    return node.is !== "unfinished";
-  }
-
+  /** The tree as the server takes it: a gene that is not chosen yet is no condition. */
   const toServer = (node) => {
     if (isGroup(node)) return { ...node, of: node.of.map(toServer) };
-    return isFinished(node) ? node : { is: "unfinished" };
+    return node.is === "range" && !node.key ? { is: "unfinished" } : node;
   };
 
   /**
@@ -53,18 +44,26 @@
    * @param {function(Object): Promise} asked.send          sends a tree
    */
   function editor({ state, columns, send }) {
-    const { make, words, icon, iconButton, number, shortest, valuesList, rangeBrush, geneSearch, problemText } = iscan.filterParts;
+    const { make, words, icon, iconButton, number, shortest, valuesList, rangeBrush, geneSearch, problemText } =
+      iscan.filterParts;
     const element = make("div", { class: "query-tree" });
     let tree = null;
-    let sent = null; // JSON of what the server was sent last
+    let unanswered = 0; // trees that were sent and not answered yet
     let opened = null; // path of the condition whose values are shown
     let lists = null;
 
     function change(act) {
       act();
       draw();
-      sent = JSON.stringify(toServer(tree));
-      send(JSON.parse(sent));
+      tell();
+    }
+
+    /** Send the tree; what comes back meanwhile is of older ones. */
+    async function tell() {
+      unanswered += 1;
+      await send(copy(toServer(tree)));
+      unanswered -= 1;
+      follow();
     }
 
     const select = (options, value, label, focus, onchange) => {
@@ -88,13 +87,32 @@
       const found = [option("", "Choose a condition")];
       const inPlots = drawn.map((plot) => option(`plot:${plot}`, `Plot ${plot}`));
       if (node.is === "plot" && node.removed) inPlots.push(option(value, `Plot ${node.plot} (removed)`));
-      else if (node.is === "plot" && !drawn.includes(String(node.plot))) inPlots.push(option(value, `Plot ${node.plot} (nothing drawn)`));
+      else if (node.is === "plot" && !drawn.includes(String(node.plot)))
+        inPlots.push(option(value, `Plot ${node.plot} (nothing drawn)`));
       if (inPlots.length) found.push(group("Selection in", inPlots));
-      if (saved.length) found.push(group("Saved selections", saved.map(({ id, name }) => option(`saved:${id}`, name))));
-      const byKind = { sample: "Sample", metadata: "Metadata", cluster: "Clusters", annotation: "Annotations", extra: "Scores" };
+      if (saved.length)
+        found.push(
+          group(
+            "Saved selections",
+            saved.map(({ id, name }) => option(`saved:${id}`, name)),
+          ),
+        );
+      const byKind = {
+        sample: "Sample",
+        metadata: "Metadata",
+        cluster: "Clusters",
+        annotation: "Annotations",
+        extra: "Scores",
+      };
       for (const [kind, title] of Object.entries(byKind)) {
         const own = columns().filter((column) => column.kind === kind);
-        if (own.length) found.push(group(title, own.map((column) => option(`${column.is}:${kind}:${column.key}`, column.title))));
+        if (own.length)
+          found.push(
+            group(
+              title,
+              own.map((column) => option(`${column.is}:${kind}:${column.key}`, column.title)),
+            ),
+          );
       }
       found.push(group("Others", [option("gene", "Expression of a gene"), option("cells", "Cell IDs")]));
       const isKnown = found.some((one) => one.value === value || [...one.children].some((inner) => inner.value === value));
@@ -117,10 +135,19 @@
       if (node.is === "range") {
         if (!node.key) return "Choose a gene";
         const { low, high } = node;
-        const text = low === null && high === null ? "" : low === null ? `at most ${shortest(high)}` : high === null ? `at least ${shortest(low)}` : `${shortest(low)} to ${shortest(high)}`;
+        const text =
+          low === null && high === null
+            ? ""
+            : low === null
+              ? `at most ${shortest(high)}`
+              : high === null
+                ? `at least ${shortest(low)}`
+                : `${shortest(low)} to ${shortest(high)}`;
         const words_ = [text, node.missing ? "missing" : ""].filter(Boolean).join(" or ") || "Choose a range";
         return node.kind === "gene" ? `${node.key}: ${words_}` : words_;
       }
+      // A long list stays on the server and is known by its digest.
+      if (node.ref) return `${number(node.n)} IDs`;
       const n = node.text.split(/\n/).filter((line) => line.trim()).length;
       return n ? `${number(n)} ${n === 1 ? "line" : "lines"}` : "Paste IDs";
     }
@@ -131,13 +158,19 @@
         Object.assign(node, changes);
         const button = element.querySelector(`[data-focus="${path} open"]`);
         if (button) button.firstChild.textContent = summary(node);
-        sent = JSON.stringify(toServer(tree));
-        send(JSON.parse(sent));
+        tell();
       };
       const box = make("div", { class: "query-details" });
       if (node.is === "labels") {
         // "Not in" is said on the line itself.
-        const list = valuesList({ kind: node.kind, key: node.key, title: title(node), condition: { ...node, not: false }, hasNot: false, onChange: ({ values, missing }) => update({ values, missing }) });
+        const list = valuesList({
+          kind: node.kind,
+          key: node.key,
+          title: title(node),
+          condition: { ...node, not: false },
+          hasNot: false,
+          onChange: ({ values, missing }) => update({ values, missing }),
+        });
         box.append(list.element);
       } else if (node.is === "range" && !node.key) {
         box.append(
@@ -149,27 +182,48 @@
           }).element,
         );
       } else if (node.is === "range") {
-        box.append(rangeBrush({ kind: node.kind, key: node.key, title: title(node), condition: node, onChange: ({ low, high, missing }) => update({ low, high, missing }) }).element);
+        box.append(
+          rangeBrush({
+            kind: node.kind,
+            key: node.key,
+            title: title(node),
+            condition: { ...node, not: false },
+            hasNot: false,
+            onChange: ({ low, high, missing }) => update({ low, high, missing }),
+          }).element,
+        );
       } else {
-        const text = make("textarea", { class: "form-control form-control-sm", rows: 4, value: node.text, placeholder: "One cell ID a line", "aria-label": "Cell IDs", spellcheck: false });
-        text.addEventListener("change", () => update({ text: text.value }));
+        const text = make("textarea", {
+          class: "form-control form-control-sm",
+          rows: 4,
+          value: node.ref ? "" : node.text,
+          placeholder: node.ref ? `${number(node.n)} IDs were pasted. Paste others in their place.` : "One cell ID a line",
+          "aria-label": "Cell IDs",
+          spellcheck: false,
+        });
+        text.addEventListener("change", () => update({ text: text.value, ref: "" }));
         box.append(text);
       }
       return box;
     }
 
-    function problemAt(path) {
-      const { problem } = state();
-      return problem && pathText(problem.path) === path ? problemText(`${problem.code} ${problem.text}`) : null;
+    function problemsAt(path) {
+      const own = state().problems.filter((problem) => problem.path !== null && problem.path.join(".") === path);
+      return own.map((problem) => problemText(`${problem.code} ${problem.text}`));
     }
 
     function leaf(node, path, remove) {
       const canOpen = ["labels", "range", "cells"].includes(node.is);
       const isOpen = opened === path;
-      const inOut = select([option("in", "in"), option("not", "not in")], node.not ? "not" : "in", "In or not in", `${path} not`, (value) =>
-        change(() => {
-          node.not = value === "not";
-        }),
+      const inOut = select(
+        [option("in", "in"), option("not", "not in")],
+        node.not ? "not" : "in",
+        "In or not in",
+        `${path} not`,
+        (value) =>
+          change(() => {
+            node.not = value === "not";
+          }),
       );
       inOut.classList.add("query-in");
       const what = select(topics(node), topic(node), "What the cells are in", `${path} what`, (value) =>
@@ -196,18 +250,42 @@
             icon(isOpen ? "chevron-up" : "chevron-down"),
           )
         : null;
-      const line = make("div", { class: "query-line" }, make("span", { class: "muted", textContent: "Cells" }), inOut, what, button, iconButton("x-lg", "Remove this condition", remove, "small"));
+      const line = make(
+        "div",
+        { class: "query-line" },
+        make("span", { class: "muted", textContent: "Cells" }),
+        inOut,
+        what,
+        button,
+        iconButton("x-lg", "Remove this condition", remove, "small"),
+      );
       line.lastChild.dataset.focus = `${path} remove`;
-      return make("div", { class: "query-leaf", "data-path": path }, line, problemAt(path), isOpen && canOpen ? details(node, path) : null);
+      return make(
+        "div",
+        { class: "query-leaf", "data-path": path },
+        line,
+        ...problemsAt(path),
+        isOpen && canOpen ? details(node, path) : null,
+      );
     }
 
     function branch(node, path, depth, remove) {
-      const kind = select([option("and", "All of these"), option("or", "Any of these")], node.is, "How the group combines", `${path} kind`, (value) =>
-        change(() => {
-          node.is = value;
-        }),
+      const kind = select(
+        [option("and", "All of these"), option("or", "Any of these")],
+        node.is,
+        "How the group combines",
+        `${path} kind`,
+        (value) =>
+          change(() => {
+            node.is = value;
+          }),
       );
-      const not = make("input", { type: "checkbox", class: "form-check-input", checked: Boolean(node.not), "data-focus": `${path} not` });
+      const not = make("input", {
+        type: "checkbox",
+        class: "form-check-input",
+        checked: Boolean(node.not),
+        "data-focus": `${path} not`,
+      });
       not.addEventListener("change", () =>
         change(() => {
           node.not = not.checked;
@@ -223,7 +301,11 @@
               node.of.push(made());
             }),
         });
-      const addGroup = add("Add group", () => ({ is: node.is === "and" ? "or" : "and", of: [{ is: "unfinished" }] }), "group");
+      const addGroup = add(
+        "Add group",
+        () => ({ is: node.is === "and" ? "or" : "and", of: [{ is: "unfinished" }] }),
+        "group",
+      );
       if (depth >= DEEPEST) {
         addGroup.disabled = true;
         addGroup.title = `Groups go ${DEEPEST} deep at most`;
@@ -246,7 +328,18 @@
           });
         return isGroup(child) ? branch(child, below, depth + 1, take) : leaf(child, below, take);
       });
-      return make("div", { class: "query-group", role: "group", "aria-label": node.is === "and" ? "All of these" : "Any of these", "data-path": path }, head, problemAt(path), ...children);
+      return make(
+        "div",
+        {
+          class: "query-group",
+          role: "group",
+          "aria-label": node.is === "and" ? "All of these" : "Any of these",
+          "data-path": path,
+        },
+        head,
+        ...problemsAt(path),
+        ...children,
+      );
     }
 
     function draw() {
@@ -258,31 +351,29 @@
     }
 
     /** Show problems in place without drawing anew what somebody is working in. */
-    function sayProblem() {
-      for (const old of element.querySelectorAll(":scope .query-leaf > .field-error, :scope .query-group > .field-error")) old.remove();
+    function sayProblems() {
+      for (const old of element.querySelectorAll(":scope .query-leaf > .field-error, :scope .query-group > .field-error"))
+        old.remove();
       for (const place of element.querySelectorAll("[data-path]")) {
-        const problem = problemAt(place.dataset.path);
-        if (problem) place.querySelector(":scope > .query-line").after(problem);
+        place.querySelector(":scope > .query-line").after(...problemsAt(place.dataset.path));
       }
     }
 
-    return {
-      element,
-      follow() {
-        const { custom } = state();
-        const now = custom ? JSON.stringify(custom) : null;
-        const known = JSON.stringify([Object.keys(state().plots), state().saved.map(({ id, name }) => [id, name]), columns().map(({ key, title: name }) => [key, name])]);
-        const isOurs = tree && now !== null && sent !== null && same(custom, JSON.parse(sent));
-        if (!isOurs) {
-          tree = custom ? copy(custom) : null;
-          sent = null;
-          opened = null;
-        }
-        if (isOurs && known === lists) sayProblem();
-        else draw();
-        lists = known;
-      },
-    };
+    function follow() {
+      if (unanswered) return;
+      const { custom, plots, saved } = state();
+      const offered = JSON.stringify([Object.keys(plots), saved.map(({ id, name }) => [id, name]), columns()]);
+      const isKnown = tree && custom && same(custom, toServer(tree));
+      if (!isKnown) {
+        tree = custom ? copy(custom) : null;
+        opened = null;
+      }
+      if (isKnown && offered === lists) sayProblems();
+      else draw();
+      lists = offered;
+    }
+
+    return { element, follow };
   }
 
   /** Whether two trees say the same: the server may name what the page left out. */
@@ -290,7 +381,13 @@
     const plain = (node) => {
       if (isGroup(node)) return [node.is, Boolean(node.not), node.of.map(plain)];
       const { is, not, ...rest } = node;
-      return [is, Boolean(not), Object.entries(rest).filter(([, value]) => value !== null && value !== false).sort(([x], [y]) => (x < y ? -1 : 1))];
+      return [
+        is,
+        Boolean(not),
+        Object.entries(rest)
+          .filter(([, value]) => value !== null && value !== false)
+          .sort(([x], [y]) => (x < y ? -1 : 1)),
+      ];
     };
     return JSON.stringify(plain(a)) === JSON.stringify(plain(b));
   }

@@ -7,7 +7,7 @@
   let bits = null; // the elements of the strip
   let popover = null; // what is open above a chip or a button
 
-  const act = (action) => iscan.selection.act(action);
+  const act = (action, options) => iscan.selection.act(action, options);
 
   // -- popovers ----------------------------------------------------------------------------------------------------
 
@@ -38,11 +38,23 @@
   }
 
   /** A name to type, with a button; what is wrong with it is said below. */
-  function nameForm({ label, value, button, submit }) {
+  function nameForm({ label, value, button, action }) {
     const { make } = parts();
-    const field = make("input", { class: "form-control form-control-sm", type: "text", value, "aria-label": label, maxLength: 200, autocomplete: "off" });
+    const field = make("input", {
+      class: "form-control form-control-sm",
+      type: "text",
+      value,
+      "aria-label": label,
+      maxLength: 200,
+      autocomplete: "off",
+    });
     const problem = make("p", { class: "field-error", role: "alert" });
-    const form = make("form", { class: "strip-name" }, field, make("button", { class: "btn btn-primary btn-sm", type: "submit", textContent: button }));
+    const form = make(
+      "form",
+      { class: "strip-name" },
+      field,
+      make("button", { class: "btn btn-primary btn-sm", type: "submit", textContent: button }),
+    );
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       const name = field.value.trim();
@@ -51,9 +63,12 @@
         field.focus();
         return;
       }
-      const said = await submit(name);
-      if (said) problem.textContent = said;
-      else close();
+      try {
+        await act({ ...action, name }, { quiet: true });
+        close();
+      } catch (error) {
+        problem.textContent = error.message;
+      }
     });
     field.select();
     return make("div", {}, form, problem);
@@ -70,7 +85,11 @@
 
   function chip({ key, name, detail, title, problem, isInverted, onOpen, onRemove }) {
     const { make, words, icon } = parts();
-    const marks = problem ? icon("exclamation-triangle") : isInverted ? make("span", { class: "chip-not", textContent: "not" }) : null;
+    const marks = problem
+      ? icon("exclamation-triangle")
+      : isInverted
+        ? make("span", { class: "chip-not", textContent: "not" })
+        : null;
     const body = make(
       "button",
       { class: "chip-body", title, "aria-label": title, "data-focus": `${key} body`, onclick: () => onOpen(body) },
@@ -78,7 +97,17 @@
       words(name, "chip-name"),
       detail === null ? null : make("span", { class: "chip-count numbers", textContent: detail }),
     );
-    const remove = make("button", { class: "chip-remove", title: `Remove ${name}`, "aria-label": `Remove ${name}`, "data-focus": `${key} remove`, onclick: onRemove }, "\u00d7");
+    const remove = make(
+      "button",
+      {
+        class: "chip-remove",
+        title: `Remove ${name}`,
+        "aria-label": `Remove ${name}`,
+        "data-focus": `${key} remove`,
+        onclick: onRemove,
+      },
+      "\u00d7",
+    );
     return make("li", { class: `chip${problem ? " has-problem" : ""}`, "data-chip": key }, body, remove);
   }
 
@@ -96,34 +125,34 @@
         },
       });
     const rename = nameForm({
-      label: `Name of ${area.name}`,
+      label: `Name of ${fullName(area)}`,
       value: area.name,
       button: "Rename",
-      submit: async (name) => {
-        await act({ do: "rename_area", id: area.id, name });
-      },
+      action: { do: "rename_area", id: area.id },
     });
     open(
       anchor,
-      area.name,
+      fullName(area),
       rename,
       make(
         "div",
         { class: "strip-menu" },
         item(area.inverted ? "Take its inside" : "Invert", () => act({ do: "invert_area", id: area.id })),
-        item("Redraw", () => iscan.selection.redraw(area)),
+        item("Redraw", () => iscan.plots.redraw(area)),
         item("Delete", () => act({ do: "delete_area", id: area.id })),
       ),
       make("p", { class: "muted", textContent: `Drawn on ${area.axes_title}` }),
     );
   }
 
+  const fullName = (area) => `Plot ${area.plot} - ${area.name}`;
+
   function areaChip(area) {
     return chip({
       key: `area ${area.id}`,
-      name: area.name,
+      name: fullName(area),
       detail: area.count === null ? null : parts().number(area.count),
-      title: `${area.inverted ? "Not in " : ""}${area.name}: ${area.problem || countText(area.count)}`,
+      title: `${area.inverted ? "Not in " : ""}${fullName(area)}: ${area.problem || countText(area.count)}`,
       problem: area.problem,
       isInverted: area.inverted,
       onOpen: (anchor) => areaMenu(anchor, area),
@@ -152,7 +181,18 @@
     const text = isCustom ? "Custom query" : state.mode === "union" ? "Union of plots" : "Intersection of plots";
     const problem = state.problem ? state.problem.text : "";
     const title = `${text}: ${problem || "open the query builder"}`;
-    const body = make("button", { class: "chip-body", title, "aria-label": title, "data-focus": "query", onclick: () => iscan.cellFilter.show("plots") }, problem ? parts().icon("exclamation-triangle") : null, make("span", { class: "chip-name", textContent: text }));
+    const body = make(
+      "button",
+      {
+        class: "chip-body",
+        title,
+        "aria-label": title,
+        "data-focus": "query",
+        onclick: () => iscan.cellFilter.show("plots"),
+      },
+      problem ? parts().icon("exclamation-triangle") : null,
+      make("span", { class: "chip-name", textContent: text }),
+    );
     return make("li", { class: `chip chip-query${problem ? " has-problem" : ""}`, "data-chip": "query" }, body);
   }
 
@@ -172,8 +212,11 @@
     if (bits.count.textContent !== count) bits.count.textContent = count;
     bits.count.classList.toggle("is-problem", state.active && state.count === null);
     bits.hint.textContent = hint;
-    bits.hint.hidden = !hint || (state.active && state.count !== null && bits.chips.childElementCount > 0);
-    keepFocus(bits.chips, () => bits.chips.replaceChildren(...[queryChip(), ...state.areas.map(areaChip), ...state.filters.map(filterChip)].filter(Boolean)));
+    keepFocus(bits.chips, () =>
+      bits.chips.replaceChildren(
+        ...[queryChip(), ...state.areas.map(areaChip), ...state.filters.map(filterChip)].filter(Boolean),
+      ),
+    );
     bits.hint.hidden = !hint;
     const nothing = state.active ? null : "no cells are selected";
     allow(bits.clear, nothing);
@@ -203,13 +246,7 @@
       label: "Name of the selection",
       value: free(names.length + 1),
       button: "Save",
-      submit: async (name) => {
-        if (names.some((other) => other.toLocaleLowerCase() === name.toLocaleLowerCase()))
-          return `"${name}" is already used by a saved selection. Choose another name.`;
-        const after = await act({ do: "save", name });
-        if (!after.saved.some((saved) => !names.includes(saved.name))) return "This name was refused; the message says why.";
-        return "";
-      },
+      action: { do: "save" },
     });
     open(bits.save, "Save the selection", make("p", { class: "strip-title", textContent: "Save selection as" }), form);
   }
@@ -225,18 +262,48 @@
       count: make("span", { id: "selection-count", class: "selection-count numbers", role: "status" }),
       hint: make("span", { id: "selection-hint", class: "selection-hint muted" }),
       chips: make("ul", { id: "selection-chips", class: "chips", "aria-label": "What the selection is made of" }),
-      back: named("selection-back", when(iconButton("arrow-counterclockwise", "The selection before this one"), () => act({ do: "back" }))),
-      clear: named("selection-clear", when(iconButton("x-lg", "Clear the selection"), () => act({ do: "clear", what: "all" }))),
+      back: named(
+        "selection-back",
+        when(iconButton("arrow-counterclockwise", "The selection before this one"), () => act({ do: "back" })),
+      ),
+      clear: named(
+        "selection-clear",
+        when(iconButton("x-lg", "Clear the selection"), () => act({ do: "clear", what: "all" })),
+      ),
       save: named("selection-save", when(iconButton("bookmark-plus", "Save selection as..."), saveForm)),
       label: null,
-      filter: make("button", { id: "selection-filter", class: "btn btn-outline-primary btn-sm", "aria-expanded": "false", "aria-controls": "cell-filter", title: "Open the Cell Filter" }, icon("funnel"), " Filter"),
+      filter: make(
+        "button",
+        {
+          id: "selection-filter",
+          class: "btn btn-outline-primary btn-sm",
+          "aria-expanded": "false",
+          "aria-controls": "cell-filter",
+          title: "Open the Cell Filter",
+        },
+        icon("funnel"),
+        " Filter",
+      ),
     };
     bits.filter.addEventListener("click", () => iscan.cellFilter.toggle());
     if (root.dataset.labels === "yes") {
-      const label = make("button", { id: "selection-label", class: "btn btn-outline-primary btn-sm", title: "Give the selected cells a label", textContent: "Label them" });
+      const label = make("button", {
+        id: "selection-label",
+        class: "btn btn-outline-primary btn-sm",
+        title: "Give the selected cells a label",
+        textContent: "Label them",
+      });
       bits.label = when(label, labelThem);
     }
-    const actions = make("div", { class: "selection-actions", role: "toolbar", "aria-label": "Selection" }, bits.back, bits.clear, bits.save, ...(bits.label ? [bits.label] : []), bits.filter);
+    const actions = make(
+      "div",
+      { class: "selection-actions", role: "toolbar", "aria-label": "Selection" },
+      bits.back,
+      bits.clear,
+      bits.save,
+      ...(bits.label ? [bits.label] : []),
+      bits.filter,
+    );
     root.replaceChildren(make("div", { class: "selection-numbers" }, bits.count, bits.hint), bits.chips, actions);
     // A wheel turns the chips on where there are more than fit.
     bits.chips.addEventListener(

@@ -4,7 +4,7 @@ import dash_bootstrap_components as dbc
 from dash import dcc, html, page_container
 
 from iscan_dash.web import selections
-from iscan_dash.web.components import history, naming, plot_panel, toast, topbar
+from iscan_dash.web.components import cell_filter, history, naming, plot_panel, toast, topbar
 from iscan_dash.web.ids import Shell
 from iscan_dash.web.services import Services
 
@@ -58,7 +58,11 @@ def shell(services: Services) -> html.Div:
             html.Main(
                 className="areas",
                 children=[
-                    html.Section(plot_panel.layout(services), className="plots", **{"aria-label": "Plots"}),
+                    html.Section(
+                        [*plot_panel.layout(services), *cell_filter.layout(services)],
+                        className="plots",
+                        **{"aria-label": "Plots"},
+                    ),
                     html.Div(
                         className="divider",
                         role="separator",

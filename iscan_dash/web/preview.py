@@ -92,15 +92,17 @@ class Previews:
         if not form.filtered or not form.sources:
             return None
         selections = self._selections
-        version = selections.mask_version
-        count, mask, recipe = selections.count, selections.mask(), selections.recipe()
-        if count is None:
-            raise SelectionRefused("The query of the Cell Filter is not finished. Finish it, or switch this off.")
-        if mask is None:
+        state = selections.state()
+        mask, recipe = selections.mask(), selections.recipe()
+        if not state["active"]:
             raise SelectionRefused("No cells are filtered. Choose some in the Cell Filter, or switch this off.")
-        if not count:
+        if state["count"] is None:
+            raise SelectionRefused("The query of the Cell Filter is not finished. Finish it, or switch this off.")
+        if not state["count"]:
             raise SelectionRefused("No cells match the Cell Filter. Choose others, or switch this off.")
-        if {form.selection, selections.mask_version} != {version}:
+        # The page tells which cells it shows; another window may have chosen others since, even just now.
+        versions = {form.selection, state["mask_version"], selections.state()["mask_version"]}
+        if len(versions) > 1 or mask is None:
             raise SelectionRefused("The filtered cells changed meanwhile. Look at the preview, then try again.")
         return ChosenCells(mask, recipe)
 

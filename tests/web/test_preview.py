@@ -9,6 +9,7 @@ import pytest
 from dash import Dash
 
 from iscan_dash.core.annotations.combine import CombineRecipe
+from iscan_dash.errors import SelectionRefused
 from iscan_dash.services.workspace import Source
 from iscan_dash.web.pages import new_annotation
 from tests.browser.server import Draft
@@ -108,6 +109,53 @@ def test_the_draft_has_every_preview(app: Dash, folder: Path, annotation: str) -
     with path.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.reader(line for line in stream if not line.startswith("#")))
     assert {len(row) for row in rows} == {len(draft.columns)}
+
+
+def test_an_annotation_for_the_selected_cells(app: Dash, annotation: str) -> None:
+    services = services_of(app)
+    selections = services.selections
+    form, parts = form_of(2, "default", annotation, 1)
+    form |= {"name": "only some", "filtered": True}
+
+    def asked() -> dict[str, Any]:
+        return {**form, "selection": selections.state()["mask_version"]}
+
+    # Nothing selected is never "all".
+    with pytest.raises(SelectionRefused, match="No cells are filtered"):
+        new_annotation.create(services, asked())
+    assert "No cells are filtered" in new_annotation.preview(services, asked())["error"]
+    condition = {"is": "labels", "kind": "metadata", "key": "tissue", "values": ["gut"]}
+    filter_id = selections.apply({"do": "filter", "condition": condition})["filters"][0]["id"]
+    chosen = [value == "gut" for value in small_values("tissue")]
+    every = combined(parts, DEFAULT, " + ", "default")
+    labels = [label if is_chosen else DEFAULT for label, is_chosen in zip(every, chosen, strict=True)]
+    shown = new_annotation.preview(services, asked())
+    assert shown["error"] is None
+    assert (shown["labels"], shown["by_default"]) == (len(set(labels)), labels.count(DEFAULT))
+    answer = visitor(app).post("/api/v1/preview/rows", json={"form": asked(), "start": 0, "end": N_CELLS}).get_json()
+    assert [row["label"] for row in answer["rows"]] == labels
+    # What the page shows is made, or nothing is.
+    stale = asked()
+    wider = {**condition, "values": ["gut", "lung"]}
+    selections.apply({"do": "filter", "id": filter_id, "condition": wider})
+    with pytest.raises(SelectionRefused, match="changed meanwhile"):
+        new_annotation.create(services, stale)
+    assert "only some" not in services.workspace.taken_names()
+    selections.apply({"do": "filter", "id": filter_id, "condition": condition})
+    new_annotation.create(services, asked())
+    made = services.workspace.annotations()[0]
+    assert [made.column.labels[code] for code in made.column.codes] == labels
+    assert made.live.recipe["cells"]["text"] == "tissue in {gut}"
+    # A query that is not finished, and one that no cell meets.
+    selections.apply({"do": "filter", "id": filter_id, "condition": {**condition, "values": ["nowhere"]}})
+    with pytest.raises(SelectionRefused, match="No cells match"):
+        new_annotation.create(services, asked())
+    selections.apply({"do": "custom", "tree": {"is": "or", "of": [{"is": "unfinished"}]}})
+    with pytest.raises(SelectionRefused, match="not finished"):
+        new_annotation.create(services, asked())
+    # Switched off, the selection does not matter.
+    assert new_annotation.preview(services, {**form, "filtered": False})["by_default"] == every.count(DEFAULT)
+    selections.apply({"do": "clear"})
 
 
 def test_parts_that_read_alike_are_warned_of(app: Dash) -> None:
