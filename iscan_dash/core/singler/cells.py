@@ -270,6 +270,33 @@ def group_sparse(
     return OK
 
 
+@kernel
+def take_columns(block: np.ndarray, columns: np.ndarray, values: np.ndarray) -> bool:
+    """Take some columns of dense cells, and tell whether any value of the cells is missing.
+
+    Both in one go, as each row comes from memory once.
+
+    Parameters
+    ----------
+    block
+        shape (n_cells, n_genes), float32 or float64.
+    columns
+        Columns to take, int64.
+    values
+        Filled, shape (n_cells, n_columns).
+    """
+    is_missing = False
+    for cell in range(block.shape[0]):
+        row = block[cell]
+        n_missing = 0
+        for gene in range(block.shape[1]):
+            n_missing += row[gene] != row[gene]
+        is_missing |= n_missing > 0
+        for entry in range(len(columns)):
+            values[cell, entry] = row[columns[entry]]
+    return is_missing
+
+
 def sorted_order(values: np.ndarray) -> np.ndarray:
     """Return the positions that sort each row, shape (n_cells, n_markers), int64.
 

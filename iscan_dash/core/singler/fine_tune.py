@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from iscan_dash.core.singler._kernel import kernel
+from iscan_dash.core.singler._kernel import kernel, popcount
 from iscan_dash.core.singler.cells import RankedCells, joined
 from iscan_dash.core.singler.control import Control, in_order
 from iscan_dash.core.singler.first_pass import FirstPass, ranked
@@ -43,6 +43,9 @@ from iscan_dash.errors import PredictionRefused
 
 POOL_BYTES = 64_000_000
 """Size of the cells that are fine-tuned together: the more there are, the more of them share a set of labels."""
+
+_WINDOW = 512
+"""Sets of labels among which the next one is looked for."""
 
 PIECES = 8
 """Pieces of work for each thread and level."""
@@ -213,11 +216,14 @@ def _tune_pool(
     prepared = upper_quantile(quantile, int(trained.n_profiles.max()))
     while open_.any():
         active = np.flatnonzero(open_)
-        # Sets next to each other in this order differ in few labels, so the genes of profiles change little.
         active = active[np.lexsort(considered[active].T)]
         keys = considered[active]
         breaks = np.flatnonzero((keys[1:] != keys[:-1]).any(axis=1)) + 1
         starts = np.concatenate([[0], breaks, [len(active)]]).astype(np.int64)
+        order = neighbours(keys[starts[:-1]])
+        sizes = np.diff(starts)[order]
+        active = active[np.repeat(starts[order] - np.cumsum(sizes) + sizes, sizes) + np.arange(len(active))]
+        starts[1:] = np.cumsum(sizes)
         cuts = np.unique(np.linspace(0, len(starts) - 1, PIECES * threads + 1).astype(np.int64))
 
         def work(piece: tuple[int, int], active: np.ndarray = active, starts: np.ndarray = starts) -> None:
@@ -272,6 +278,41 @@ def near_best(scores: np.ndarray, threshold: float, considered: np.ndarray, is_o
                 considered[cell, label >> 6] |= np.uint64(1) << np.uint64(label & 63)
                 n_left += 1
         is_open[cell] = 1 < n_left < n_labels
+
+
+@kernel
+def neighbours(sets: np.ndarray) -> np.ndarray:
+    """Order sets of labels so that those next to each other differ in few labels.
+
+    Profiles then change little from one set to the next. From each set the order goes on to the most similar one that
+    is left of the next few hundred.
+
+    Parameters
+    ----------
+    sets
+        Labels as bits, similar sets near each other already; shape (n_sets, n_words), uint64.
+
+    Returns
+    -------
+    numpy.ndarray
+        Numbers of the sets, shape (n_sets,), int64.
+    """
+    n_sets, n_words = sets.shape
+    order = np.arange(n_sets)
+    for place in range(1, n_sets):
+        nearest = place
+        least = 64 * n_words + 1
+        for other in range(place, min(place + _WINDOW, n_sets)):
+            n_differing = 0
+            for word in range(n_words):
+                n_differing += popcount(sets[order[place - 1], word] ^ sets[order[other], word])
+            if n_differing < least:
+                least = n_differing
+                nearest = other
+        chosen = order[nearest]
+        order[place + 1 : nearest + 1] = order[place:nearest].copy()
+        order[place] = chosen
+    return order
 
 
 @kernel

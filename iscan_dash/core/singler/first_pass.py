@@ -15,6 +15,7 @@ from iscan_dash.core.singler.cells import (
     group_sparse,
     sorted_order,
     spread,
+    take_columns,
 )
 from iscan_dash.core.singler.control import Control, in_order
 from iscan_dash.core.singler.order_statistics import LANES
@@ -157,7 +158,7 @@ def scored(
 def _pieces(block: Block) -> list[tuple[int, int]]:
     """Cut a block into ranges of cells that are work for one task each."""
     n_cells, n_genes = block.shape
-    each = n_genes if isinstance(block, np.ndarray) else block.nnz // max(1, n_cells)
+    each = n_genes // 4 if isinstance(block, np.ndarray) else block.nnz // max(1, n_cells)
     step = max(LANES, PIECE_VALUES // max(1, each) // LANES * LANES)
     return [(start, min(start + step, n_cells)) for start in range(0, n_cells, step)]
 
@@ -196,9 +197,9 @@ def rank_piece(block: Block, piece: tuple[int, int], trained: Trained, marker_of
 
 
 def _rank_dense(block: np.ndarray, trained: Trained, name: str) -> RankedCells:
-    if np.isnan(block.min(initial=0.0)):
+    values = np.empty((len(block), len(trained.columns)), block.dtype)
+    if take_columns(block, trained.columns, values):
         raise PredictionRefused(f"{name} has missing values (NaN). Choose a matrix without them.")
-    values = block.take(trained.columns, axis=1)
     found = _room(len(block), values.size)
     group_sorted(values, sorted_order(values), *found)
     return _cut(found)
@@ -274,12 +275,12 @@ def score_products(
     Parameters
     ----------
     totals, squares
-        Sums of products with each profile, shape (n_cells, n_profiles), and of squared ranks, shape (n_cells,),
+        Sums of products with each profile, shape (n_cells, >= n_profiles), and of squared ranks, shape (n_cells,),
         float64.
     ends, scales, quantile, scores, label, delta
         As for `score_cells`.
     """
-    n_cells, n_profiles = totals.shape
+    n_cells, n_profiles = len(totals), len(scales)
     n_labels = len(ends)
     correlations = np.zeros((n_profiles, LANES))
     kept, passing = np.empty((quantile.n_kept.max(), LANES)), np.empty(LANES)

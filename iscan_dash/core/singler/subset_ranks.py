@@ -13,6 +13,9 @@ from iscan_dash.core.singler._kernel import kernel, popcount
 from iscan_dash.core.singler.gene_sets import n_words, unpack
 from iscan_dash.core.singler.ranks import ProfileRanks
 
+_ABREAST = 4
+"""Profiles whose sets are changed side by side: alone, each change of a word would wait for the one before it."""
+
 _TURNED = 8
 """Profiles that are turned from rows into columns together."""
 
@@ -63,7 +66,14 @@ def toggle(genes: np.ndarray, n_genes: int, first: int, last: int, position: np.
         Changed, see `SubsetState`.
     """
     one = np.uint64(1)
-    for profile in range(first, last):
+    together = first + (last - first) // _ABREAST * _ABREAST
+    for start in range(first, together, _ABREAST):
+        for entry in range(n_genes):
+            gene = genes[entry]
+            for profile in range(start, start + _ABREAST):
+                place = np.uint64(position[profile, gene])
+                bits[profile, np.int64(place >> np.uint64(6))] ^= one << (place & np.uint64(63))
+    for profile in range(together, last):
         for entry in range(n_genes):
             place = np.uint64(position[profile, genes[entry]])
             bits[profile, np.int64(place >> np.uint64(6))] ^= one << (place & np.uint64(63))
@@ -88,7 +98,13 @@ def count_ties(
     in_tie
         Changed, see `SubsetState`.
     """
-    for profile in range(first, last):
+    together = first + (last - first) // _ABREAST * _ABREAST
+    for start in range(first, together, _ABREAST):
+        for entry in range(n_genes):
+            gene = genes[entry]
+            for profile in range(start, start + _ABREAST):
+                in_tie[profile, tie[profile, gene]] += step
+    for profile in range(together, last):
         for entry in range(n_genes):
             in_tie[profile, tie[profile, genes[entry]]] += step
 

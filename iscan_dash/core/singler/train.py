@@ -75,8 +75,8 @@ class Trained:
 
     @cached_property
     def wide_ranks(self) -> np.ndarray:
-        """Ranks of the profiles for products of matrices, shape (n_markers, n_profiles), float64."""
-        return self.arrays.profiles.ranks[:-1, : len(self.arrays.scales)].astype(np.float64)
+        """Ranks of the profiles for products of matrices, shape (n_markers, n_profiles and some zeros), float64."""
+        return self.arrays.profiles.ranks[:-1].astype(np.float64)
 
     def marker_of(self) -> np.ndarray:
         """Return the marker of each column of the query, -1 for none, shape (n_genes_query,), int16."""
