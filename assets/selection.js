@@ -145,8 +145,12 @@
   }
 
   if (others) others.addEventListener("message", ({ data }) => heard(data));
-  iscan.selectionState = (next) => take(next);
-  iscan.selectionStatus = (status) => void (status && heard(status.selection));
+  window.dash_clientside = Object.assign({}, window.dash_clientside, {
+    iscanSelection: {
+      state: (next) => take(next),
+      status: (status) => void (status && heard(status.selection)),
+    },
+  });
   // The plots add `tool`, which takes up a tool on every plot.
   iscan.selection = Object.assign(iscan.selection || {}, { act, onChange, mask, refresh, state: () => state });
 })();

@@ -88,7 +88,8 @@ class ConditionMasks:
                 return labels_mask(study.samples, labels.values, missing=labels.missing)
             column = study.column(labels.key)
             if isinstance(column, NumberColumn) and not labels.values:
-                return np.isnan(column.values)
+                is_missing: np.ndarray = np.isnan(column.values)
+                return is_missing
             category = self._workspace.category(Source(labels.kind, labels.key))
             return labels_mask(category, labels.values, missing=labels.missing)
 

@@ -30,8 +30,8 @@ def stores(services: Services) -> list[Any]:
 
 def register(app: Dash) -> None:
     """Let the page's script hear of the selection, and of changes that other windows made."""
-    app.clientside_callback(ClientsideFunction("iscan", "selectionState"), Input(Selection.STATE, "data"))
-    app.clientside_callback(ClientsideFunction("iscan", "selectionStatus"), Input(Shell.STATUS, "data"))
+    app.clientside_callback(ClientsideFunction("iscanSelection", "state"), Input(Selection.STATE, "data"))
+    app.clientside_callback(ClientsideFunction("iscanSelection", "status"), Input(Shell.STATUS, "data"))
 
 
 def register_routes(server: flask.Flask, services: Services) -> None:
