@@ -1,14 +1,14 @@
 """Selections that a user keeps under names, with their drafts."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
 from pydantic import ValidationError
 
-from iscan_dash.core.annotations.names import check_name
+from iscan_dash.core.annotations.names import check_name, free_name
 from iscan_dash.core.selection import Saved, Selection
 from iscan_dash.core.selection.query import MAX_DEPTH, conditions
 from iscan_dash.errors import IscanError, SelectionRefused
@@ -113,6 +113,36 @@ class SavedSelections:
         self._keep([*self.all().values(), own])
         return own
 
+    def adopt(self, given: Mapping[str, tuple[str, Selection]]) -> dict[str, str]:
+        """Keep selections that somebody else saved, under free names; all or none. See `add` for the errors.
+
+        Parameters
+        ----------
+        given
+            Name and selection of each, by the ids that conditions have of them. Those that are known are left alone.
+
+        Returns
+        -------
+        dict of str
+            The new ids by the given ones, for `follow`.
+        """
+        waiting = {own: pair for own, pair in given.items() if own not in self.all()}
+        before, moved = self.all(), dict[str, str]()
+        try:
+            while waiting:
+                # Each after those that it rests on, under a new id: none can come to rest on itself.
+                ready = [own for own, (_, selection) in waiting.items() if not waiting.keys() & _rests_on(selection)]
+                if not ready:
+                    raise SelectionRefused("The saved selections of this recipe rest on each other in a circle.")
+                for own in ready:
+                    name, selection = waiting.pop(own)
+                    moved[own] = self.add(free_name(name, self._taken()), follow(selection, moved)).id
+        except IscanError:
+            if moved:
+                self._keep(before.values())
+            raise
+        return moved
+
     def rename(self, saved_id: str, name: str) -> None:
         """Give one of them another name; see `add` for the errors."""
         before = self.find(saved_id)
@@ -125,8 +155,10 @@ class SavedSelections:
         self._keep(own for own in self.all().values() if own.id != saved_id)
 
     def _checked(self, name: str, own: str | None = None) -> str:
-        names = {known.name: "selection" for known in self.all().values() if known.name != own}
-        return check_name(name, self._workspace.taken_names() | names)
+        return check_name(name, {taken: user for taken, user in self._taken().items() if taken != own})
+
+    def _taken(self) -> dict[str, str]:
+        return self._workspace.taken_names() | {own.name: "selection" for own in self.all().values()}
 
     def _levels(self, selection: Selection) -> int:
         """Count selections that rest on each other, one upon the other."""
@@ -138,3 +170,14 @@ class SavedSelections:
             records = [{"id": own.id, "name": own.name, "selection": own.selection.to_json()} for own in kept.values()]
             self._workspace.keep(SETTING, [*records, *self._unreadable])
         self._own = kept
+
+
+def follow(selection: Selection, moved: Mapping[str, str]) -> Selection:
+    """Let the conditions of a selection name saved selections by their new ids."""
+    return selection.with_conditions(
+        lambda own: Saved(moved.get(own.id, own.id)) if isinstance(own, Saved) else own,
+    )
+
+
+def _rests_on(selection: Selection) -> set[str]:
+    return {own.id for own in selection.conditions() if isinstance(own, Saved)}

@@ -40,6 +40,9 @@ SHOWN_TEXT = 4000
 MOST_TEXT = 4_000_000
 """Characters of a list of pasted ids."""
 
+MOST_IDS = 500_000
+"""Cells of such a list."""
+
 FindCells = Callable[[str], Cells | None]
 """Gives the list of cells of a digest."""
 
@@ -117,7 +120,10 @@ class CellsForm(_Condition):
             return found
         if self.ref and not self.text:
             raise SelectionRefused("The server does not have this list of cells any more. Paste the cells again.")
-        return Cells(parse_ids(self.text))
+        cells = Cells.of(parse_ids(self.text))
+        if len(cells) > MOST_IDS:
+            raise SelectionRefused(f"{MOST_IDS:,} cell IDs can be pasted at most. Paste fewer, or import a table.")
+        return cells
 
 
 class PlotForm(_Condition):
@@ -222,6 +228,16 @@ class SelectionForm(_Form):
             self.mode,
             self.custom.query(find_cells) if self.custom is not None else None,
         ).checked()
+
+
+class _SavedForm(SelectionForm):
+    name: Name
+
+
+class RecipeForm(SelectionForm):
+    """A selection with those that it rests on, as `Selections.recipe` writes it."""
+
+    saved: dict[Id, _SavedForm] = Field(default_factory=dict, max_length=200)
 
 
 # -- actions ---------------------------------------------------------------------------------------------------------
@@ -337,7 +353,7 @@ class Load(_Form):
     """Select what a recipe of a selection says, such as one that a colleague sent."""
 
     do: Literal["load"]
-    recipe: SelectionForm
+    recipe: RecipeForm
 
 
 class Back(_Form):

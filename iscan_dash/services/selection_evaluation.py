@@ -239,7 +239,7 @@ class Evaluation:
             "count": int(np.count_nonzero(self.mask(own.query, selection))) if problem is None else None,
             "problem": problem.text if problem else None,
         }
-        cells = next((part for part in conditions(own.query) if isinstance(part, Cells) and part.ids), None)
+        cells = next((part for part in conditions(own.query) if isinstance(part, Cells) and part.text), None)
         if cells is not None:
             named = self._masks.named(cells)
             told["report"] = {
@@ -285,6 +285,6 @@ def page_json(query: Query) -> dict[str, Any]:
         cells = next(lists)
         if len(value["text"]) <= SHOWN_TEXT:
             return value
-        return {**value, "text": value["text"][:SHOWN_TEXT], "ref": cells.digest, "n": len(cells.ids)}
+        return {**value, "text": value["text"][:SHOWN_TEXT], "ref": cells.digest, "n": len(cells)}
 
     return cut(to_json(query))

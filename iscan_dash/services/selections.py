@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +12,11 @@ import numpy as np
 from iscan_dash.core.annotations.names import check_label
 from iscan_dash.core.selection import Cells, Filter, Labels, Saved, Selection
 from iscan_dash.core.selection.mask_codec import decode
-from iscan_dash.core.selection.query import Query, conditions
 from iscan_dash.core.selection.text import parse
 from iscan_dash.core.study.axes import axes_title
 from iscan_dash.errors import SelectionRefused
 from iscan_dash.services import selection_actions as actions
-from iscan_dash.services.saved_selections import SavedSelections
+from iscan_dash.services.saved_selections import SavedSelections, follow
 from iscan_dash.services.selection_evaluation import Evaluated, Evaluation
 from iscan_dash.services.selection_names import WorkspaceNames
 from iscan_dash.services.workspace import Workspace
@@ -140,10 +139,9 @@ class Selections:
         with self._lock:
             saved = (own.selection for own in self._saved.all().values())
             for selection in (self._selection, *self._earlier, *saved):
-                for query in _queries(selection):
-                    for own in conditions(query):
-                        if isinstance(own, Cells) and own.digest == digest:
-                            return own
+                for own in selection.conditions():
+                    if isinstance(own, Cells) and own.digest == digest:
+                        return own
         return None
 
     def _evaluate(self) -> Evaluated:
@@ -228,7 +226,7 @@ class Selections:
             case actions.UseSaved():
                 return self._renumbered(self._saved.find(asked.id).selection)
             case actions.Load():
-                return self._renumbered(asked.recipe.selection(self.find_cells))
+                return self._renumbered(self._loaded(asked.recipe))
         return self._drawn(asked)
 
     def _drawn(self, asked: Any) -> Selection:
@@ -276,6 +274,12 @@ class Selections:
         self._counts[saved.id] = (self._evaluation.stamp(saved.selection), evaluated.count)
         self._version += 1
 
+    def _loaded(self, recipe: actions.RecipeForm) -> Selection:
+        """Return the selection of a recipe, after keeping those that it rests on."""
+        selection = recipe.selection(self.find_cells)
+        given = {own: (form.name, form.selection(self.find_cells)) for own, form in recipe.saved.items()}
+        return follow(selection, self._saved.adopt(given))
+
     def _new_id(self, letter: str) -> str:
         self._n_ids += 1
         return f"{letter}{self._n_ids}"
@@ -287,9 +291,3 @@ class Selections:
             filters=tuple(Filter(self._new_id("f"), own.query) for own in selection.filters),
             areas=tuple(replace(area, id=self._new_id("a")) for area in selection.areas),
         )
-
-
-def _queries(selection: Selection) -> Iterator[Query]:
-    yield from (own.query for own in selection.filters)
-    if selection.custom is not None:
-        yield selection.custom

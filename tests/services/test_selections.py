@@ -516,6 +516,56 @@ def test_a_recipe_selects_the_same_cells_again(selections: Selections, workspace
     assert [own["name"] for own in other.state()["areas"]] == ["area 1", "area 1"]
 
 
+def test_a_recipe_brings_what_it_rests_on_to_another_user(open_workspace: Opener) -> None:
+    ada, bob = Selections(open_workspace()), Selections(open_workspace(user="bob"))
+    ada.apply(draw(box(0, 8)))
+    west = ada.apply({"do": "save", "name": "west"})["saved"][0]["id"]
+    ada.apply({"do": "text", "text": "NOT saved west AND leiden in {1, 2}"})
+    far = ada.apply({"do": "save", "name": "far"})["saved"][1]["id"]
+    ada.apply({"do": "filter", "condition": {"is": "saved", "id": far}})
+    recipe = json.loads(json.dumps(ada.recipe()))
+    assert set(recipe["saved"]) == {far, west}
+
+    bob.apply({"do": "filter", "condition": labels("leiden", "3")})
+    bob.apply({"do": "save", "name": "West"})
+    state = bob.apply({"do": "load", "recipe": recipe})
+    assert rows(bob) == rows(ada) and len(rows(bob))
+    assert [own["name"] for own in state["saved"]] == ["West", "west (2)", "far"]
+    assert not {own["id"] for own in state["saved"]} & {west, far}
+    # What one knows oneself is not kept twice.
+    assert len(ada.apply({"do": "load", "recipe": recipe})["saved"]) == 2
+
+
+def test_a_recipe_that_rests_on_itself_is_refused(selections: Selections) -> None:
+    def on(*ids: str) -> dict[str, Any]:
+        return {"name": "x", "filters": [{"id": "f", "condition": {"is": "saved", "id": own}} for own in ids]}
+
+    alone = {"name": "alone", "filters": [{"id": "f", "condition": labels("leiden", "1")}]}
+    for saved in ({"a": on("a")}, {"a": on("b", "c"), "b": on("a"), "c": alone}):
+        with pytest.raises(SelectionRefused, match="in a circle"):
+            selections.apply({"do": "load", "recipe": {"saved": saved}})
+    chain = {f"s{number}": on(f"s{number - 1}") for number in range(1, 9)} | {"s0": alone}
+    with pytest.raises(SelectionRefused, match="6 deep"):
+        selections.apply({"do": "load", "recipe": {"saved": chain}})
+    with pytest.raises(NameRefused):
+        selections.apply({"do": "load", "recipe": {"saved": {"a": alone, "b": alone | {"name": "x/y"}}}})
+    assert selections.state()["saved"] == []
+    # One that rests on what nobody knows waits for ever.
+    state = selections.apply({"do": "load", "recipe": {**on("a"), "saved": {"a": on("z")}}})
+    assert state["problem"]["code"] == "E44" and len(state["saved"]) == 1
+
+
+def test_there_is_an_end_to_what_is_named(selections: Selections) -> None:
+    text = "\n".join(map(str, range(500_001)))
+    with pytest.raises(SelectionRefused, match="500,000 cell IDs"):
+        selections.apply({"do": "filter", "condition": {"is": "cells", "text": text}})
+    long = labels("leiden", *(f"{number}{'x' * 990}" for number in range(1800)))
+    selections.apply({"do": "filter", "condition": long})
+    selections.apply({"do": "filter", "condition": long})
+    with pytest.raises(SelectionRefused, match="too many labels and cells"):
+        selections.apply({"do": "filter", "condition": long})
+
+
 # -- everything together ---------------------------------------------------------------------------------------------
 
 values = st.sampled_from([0.0, 2.5, 5.0, 7.5, 10.0])

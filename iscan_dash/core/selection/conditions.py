@@ -111,9 +111,10 @@ def parse_ids(text: str) -> tuple[tuple[str, str], ...]:
     """
     found: dict[tuple[str, str], None] = {}
     for line in re.split(r"[\r\n]+", text):
-        first, tab, second = (part.strip(" \"'") for part in line.strip().partition("\t"))
-        if tab:
-            found[first, second] = None
+        fields = [part.strip(" \"'") for part in line.strip().split("\t")]
+        if len(fields) > 1:
+            # What else a table has on the line is not asked for.
+            found[fields[0], fields[1]] = None
             continue
         for part in re.split(r"[,;]", line):
             if own := part.strip(" \"'\t"):
@@ -146,7 +147,7 @@ def named_cells(ids: Collection[tuple[str, str]], cell_ids: np.ndarray, samples:
     lost = []
     for own in asked:
         rows = whole[own]
-        if len(rows) and len(np.unique(samples.codes[rows])) == 1:
+        if len(rows) == 1 or (len(rows) and len(np.unique(samples.codes[rows])) == 1):
             mask[rows] = True
             n_matched += 1
             continue

@@ -7,7 +7,7 @@
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -70,20 +70,36 @@ class Range:
 
 @dataclass(frozen=True)
 class Cells:
-    """Cells that were named.
+    r"""Cells that were named, made by `of`.
 
     Parameters
     ----------
-    ids
-        For each its sample (``""`` when none was given) and its id.
+    text
+        Their ids, one a line, each with its sample and a tab before it where one was given.
+
+    Examples
+    --------
+    >>> Cells.of([("", "AAAC-1"), ("donor 2", "AAAC-1")])
+    Cells(text='AAAC-1\ndonor 2\tAAAC-1')
     """
 
-    ids: tuple[tuple[str, str], ...]
+    # One text rather than a tuple of many, which would take ten times the memory.
+    text: str
+
+    @classmethod
+    def of(cls, ids: Iterable[tuple[str, str]]) -> "Cells":
+        """Name cells by sample (``""`` for any) and id; a name given twice counts once."""
+        lines = (f"{sample}\t{cell}" if sample else cell for sample, cell in ids)
+        return cls("\n".join(dict.fromkeys(line for line in lines if line)))
 
     @property
-    def text(self) -> str:
-        """The cells as they are pasted: one a line, the sample and a tab before the id."""
-        return "\n".join(f"{sample}\t{cell}" if sample else cell for sample, cell in self.ids)
+    def ids(self) -> list[tuple[str, str]]:
+        """Sample (``""`` for any) and id of each."""
+        parts = (line.partition("\t") for line in self.text.split("\n") if line)
+        return [(first, last) if tab else ("", first) for first, tab, last in parts]
+
+    def __len__(self) -> int:
+        return self.text.count("\n") + 1 if self.text else 0
 
     @cached_property
     def digest(self) -> str:
@@ -277,7 +293,7 @@ def is_unfinished(condition: Condition) -> bool:
     """Tell whether a condition lacks what makes it one."""
     if isinstance(condition, Labels):
         return not condition.values and not condition.missing
-    return isinstance(condition, Unfinished) or (isinstance(condition, Cells) and not condition.ids)
+    return isinstance(condition, Unfinished) or condition == Cells("")
 
 
 def evaluate(query: Query, mask_of: Callable[[Condition], np.ndarray]) -> np.ndarray:

@@ -1,6 +1,6 @@
 """A selection: filters, and areas drawn on plots, and how they are combined; a value that edits give anew."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,7 +8,9 @@ from iscan_dash.core.selection.area import Area, Shape
 from iscan_dash.core.selection.query import (
     AllOf,
     AnyOf,
+    Cells,
     Condition,
+    Labels,
     Not,
     PlotAreas,
     Query,
@@ -27,6 +29,9 @@ MOST_AREAS = 100
 MOST_SHAPES = 50
 MOST_POINTS = 20_000
 """Vertices of all areas together: they go to the page with every change."""
+
+MOST_CHARACTERS = 5_000_000
+"""Characters of all labels and ids of cells."""
 
 Points = tuple[tuple[float, float], ...]
 
@@ -104,6 +109,21 @@ class Selection:
         if len(parts) < 2:
             return parts[0] if parts else None
         return AllOf(tuple(parts))
+
+    def conditions(self) -> Iterator[Condition]:
+        """Go through all conditions, those of a custom query among them whether it is used now or not."""
+        for own in self.filters:
+            yield from conditions(own.query)
+        if self.custom is not None:
+            yield from conditions(self.custom)
+
+    def with_conditions(self, change: Callable[[Condition], Condition]) -> "Selection":
+        """Return the selection with its conditions changed."""
+        return replace(
+            self,
+            filters=tuple(replace(own, query=replace_conditions(own.query, change)) for own in self.filters),
+            custom=replace_conditions(self.custom, change) if self.custom is not None else None,
+        )
 
     def find_area(self, area_id: str) -> Area:
         """Return an area.
@@ -196,12 +216,7 @@ class Selection:
             is_it = isinstance(condition, PlotAreas) and condition.plot == plot
             return PlotAreas(plot, removed=True) if is_it else condition
 
-        made = self.clear_areas(plot)
-        return replace(
-            made,
-            filters=tuple(replace(own, query=replace_conditions(own.query, break_)) for own in self.filters),
-            custom=replace_conditions(self.custom, break_) if self.custom is not None else None,
-        )
+        return self.clear_areas(plot).with_conditions(break_)
 
     def clear_areas(self, plot: int | None = None) -> "Selection":
         """Take the areas of a plot away, or those of all."""
@@ -286,6 +301,9 @@ class Selection:
         query = self.query
         for own in (*(own.query for own in self.filters), *([self.custom] if self.custom is not None else [])):
             check_size(own)
+        n_characters = sum(map(_characters, self.conditions()))
+        if n_characters > MOST_CHARACTERS:
+            raise SelectionRefused("The selection names too many labels and cells to keep. Take some filters away.")
         if query is not None and sum(1 for _ in conditions(query)) > 4 * MOST_FILTERS:
             raise SelectionRefused("The selection has too many conditions. Save a part of it and use that.")
         return self
@@ -299,6 +317,12 @@ class Selection:
             "mode": self.mode,
             "custom": to_json(self.custom) if self.custom is not None else None,
         }
+
+
+def _characters(condition: Condition) -> int:
+    if isinstance(condition, Labels):
+        return sum(map(len, condition.values))
+    return len(condition.text) if isinstance(condition, Cells) else 0
 
 
 def _is_filter(query: Query) -> bool:

@@ -118,7 +118,7 @@ def _write_condition(query: Condition, names: Names, relation: str) -> str:
             ends = f"<= {_number(query.high)}" if query.high is not None else "is present"
         return f"{_source(query.kind, query.key, names)} {ends}{' or missing' if query.missing else ''}"
     if isinstance(query, Cells):
-        if len(query.ids) > MOST_IDS:
+        if len(query) > MOST_IDS:
             return f"cell {relation} list #{_quoted(query.digest)}"
         ids = (f"{_quoted(sample)}/{_quoted(cell)}" if sample else _quoted(cell) for sample, cell in query.ids)
         return f"cell {relation} {{{', '.join(ids)}}}"
@@ -301,12 +301,16 @@ class _Reader:
             if found is None:
                 self._refuse("this list of cells is not known here; paste the cells again", token)
         else:
-            found = Cells(tuple(self._braced(self._cell)))
+            found = Cells.of(self._braced(self._cell))
         return Not(found) if is_negated else found
 
     def _cell(self) -> tuple[str, str]:
+        token = self.peek()
         first = self._text("the id of a cell")
-        return (first, self._text("the id of a cell")) if self._takes("/") else ("", first)
+        cell = (first, self._text("the id of a cell")) if self._takes("/") else ("", first)
+        if any(sign in part for part in cell for sign in "\t\r\n"):
+            self._refuse("expected the id of a cell, without tabs and line breaks", token)
+        return cell
 
     def _column(self) -> Query:
         kind, key = self._source()

@@ -51,6 +51,7 @@ def test_the_ends_of_a_range_have_the_precision_of_the_numbers() -> None:
         ("'a',\"b\"", [("", "a"), ("", "b")]),
         ("s1\ta", [("s1", "a")]),
         ("s, 1\ta, b", [("s, 1", "a, b")]),
+        ("s1\ta\tT cell\tx", [("s1", "a")]),
         ("a\t", [("", "a")]),
         ("a\na\n a ", [("", "a")]),
         ("a b", [("", "a b")]),

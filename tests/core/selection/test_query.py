@@ -65,7 +65,7 @@ def test_problems_are_found_where_they_are() -> None:
         (
             PlotAreas(1),
             Not(AnyOf(())),
-            AnyOf((Unfinished(), PlotAreas(2, removed=True), Labels("cluster", "leiden", ()), Cells(()))),
+            AnyOf((Unfinished(), PlotAreas(2, removed=True), Labels("cluster", "leiden", ()), Cells(""))),
             Range("gene", "GONE"),
         )
     )

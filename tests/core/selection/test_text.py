@@ -44,7 +44,7 @@ def test_a_query_in_words_reads_back_as_the_same_query(made: tuple[Query, SomeNa
         (Labels("annotation", "id-2", ("a",)), "annotation:twin in {a}"),
         (Labels("annotation", "gone", ("a",)), "annotation:#gone in {a}"),
         (Labels("sample", "", ("donor 1",)), 'Sample in {"donor 1"}'),
-        (Cells((("", "AAAC-1"), ("s 1", "AAAC-1"))), 'cell in {AAAC-1, "s 1"/AAAC-1}'),
+        (Cells.of([("", "AAAC-1"), ("s 1", "AAAC-1")]), 'cell in {AAAC-1, "s 1"/AAAC-1}'),
         (Saved("s1"), 'saved "my T cells"'),
         (Saved("gone"), "saved #gone"),
         (Unfinished(), "?"),
@@ -70,7 +70,7 @@ def test_what_queries_are_in_words(query: Query, text: str) -> None:
         ("CD3E<=.5", None),
         ("metadata:n_counts is present OR missing", Range("metadata", "n_counts", missing=True)),
         ("n_counts >= 1 OR plot 1", AnyOf((Range("metadata", "n_counts", 1.0), PlotAreas(1)))),
-        ("Cell IN{a/b,c}", Cells((("a", "b"), ("", "c")))),
+        ("Cell IN{a/b,c}", Cells.of([("a", "b"), ("", "c")])),
     ],
 )
 def test_words_that_people_may_type(text: str, query: Query | None) -> None:
@@ -101,6 +101,8 @@ def test_words_that_people_may_type(text: str, query: Query | None) -> None:
         ('saved "x"', 6),
         ("cell in list #00", 13),
         ("plot 1 & plot 2", 7),
+        (r'cell in {"a\tb"}', 9),
+        (r'cell in {b/"a\nb"}', 9),
         ('leiden in {"3}', 11),
         (r'leiden in {"\x"}', 11),
         ("missing in {3}", 0),
