@@ -3,14 +3,16 @@
 import hashlib
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import numpy as np
 
 from iscan_dash.core import palette
 from iscan_dash.core.study import CategoryColumn, NumberColumn
+from iscan_dash.core.study.axes import axes_positions, genes_of
 from iscan_dash.core.study.columns import number_text
 from iscan_dash.core.study.matrices import SHOWN_TEXT, MatrixKind
 from iscan_dash.core.study.study import QC_AXES
@@ -26,6 +28,9 @@ from iscan_dash.services.workspace import Source, Workspace
 RECENT = 12
 """Colourings kept, a byte a cell each."""
 
+RECENT_AXES = 4
+"""Positions on two genes that are kept, 8 bytes a cell each: as many as there are plots."""
+
 
 @dataclass(frozen=True)
 class ColourBy:
@@ -37,25 +42,35 @@ class ColourBy:
         ``"metadata"``, ``"cluster"``, ``"annotation"``, ``"gene"`` or ``""`` for nothing.
     key
         The column's or gene's name, or the annotation's id.
+    layer
+        The matrix that a gene is read from; the one that suits best when empty.
     """
 
     kind: str
     key: str
+    layer: str = ""
 
     @classmethod
     def parse(cls, text: str | None) -> "ColourBy":
-        """Read ``"kind:key"``; an unknown kind colours by nothing.
+        """Read ``"kind:key"``, or ``"gene|layer:key"``; an unknown kind colours by nothing.
 
         Examples
         --------
         >>> ColourBy.parse("gene:HLA-DRA")
-        ColourBy(kind='gene', key='HLA-DRA')
+        ColourBy(kind='gene', key='HLA-DRA', layer='')
+        >>> ColourBy.parse("gene|layers%2Fcounts:HLA-DRA").layer
+        'layers/counts'
         """
         kind, _, key = (text or "").partition(":")
-        return cls(kind, key) if kind in {"metadata", "cluster", "annotation", "gene"} and key else cls("", "")
+        kind, _, layer = kind.partition("|")
+        if not key or kind not in {"metadata", "cluster", "annotation", "gene"}:
+            return cls("", "")
+        return cls(kind, key, unquote(layer) if kind == "gene" else "")
 
     def __str__(self) -> str:
-        return f"{self.kind}:{self.key}" if self.kind else ""
+        if not self.kind:
+            return ""
+        return f"{self.kind}|{quote(self.layer, '')}:{self.key}" if self.layer else f"{self.kind}:{self.key}"
 
 
 class Plots:
@@ -73,6 +88,7 @@ class Plots:
         self._workspace = workspace
         self._api = f"{prefix}api/v1"
         self._recent: OrderedDict[Any, CellColours] = OrderedDict()
+        self._axes: OrderedDict[Any, np.ndarray] = OrderedDict()
         self._last_gene: tuple[Any, NumberColumn] | None = None
         self._lock = threading.Lock()
         stamps = [(str(dataset.path), dataset.stamp) for dataset in workspace.study.datasets]
@@ -80,9 +96,49 @@ class Plots:
 
     # -- arrays --------------------------------------------------------------------------------------------------
 
-    def positions(self, embedding: str) -> bytes:
-        """Return the x values of all cells, then the y values: float32, little-endian."""
-        return self._workspace.study.embedding(embedding).astype("<f4", copy=False).tobytes()
+    def positions(self, axes: str) -> bytes:
+        """Return the x values of all cells, then the y values: float32, little-endian.
+
+        Parameters
+        ----------
+        axes
+            As `axes_positions` takes them.
+
+        Raises
+        ------
+        UnknownColumn
+            The study has no such embedding or gene.
+        """
+        return self._xy(axes).astype("<f4", copy=False).tobytes()
+
+    def axes_version(self, axes: str) -> str:
+        """Return what changes whenever the positions of the cells may.
+
+        Raises
+        ------
+        UnknownColumn
+            The axes name genes that the study does not have.
+        """
+        study = self._workspace.study
+        if genes_of(study, axes) is None:
+            return self.study_tag
+        return f"{self.study_tag}-{_digest((study.shown_matrices, sorted(study.choices.matrix_kinds.items())))}"
+
+    def _xy(self, axes: str) -> np.ndarray:
+        study = self._workspace.study
+        if genes_of(study, axes) is None:
+            return study.embedding(axes)
+        key = (axes, self.axes_version(axes))
+        with self._lock:
+            if key in self._axes:
+                self._axes.move_to_end(key)
+                return self._axes[key]
+        xy = axes_positions(study, axes)
+        with self._lock:
+            self._axes[key] = xy
+            if len(self._axes) > RECENT_AXES:
+                self._axes.popitem(last=False)
+        return xy
 
     def colours(self, by: ColourBy) -> CellColours:
         """Return how to paint the cells.
@@ -113,16 +169,17 @@ class Plots:
             seen: Any = (study.shown_matrices, sorted(study.choices.matrix_kinds.items()))
         else:
             seen = (study.columns.get(by.key), study.sample_column)
-        return f"{self.study_tag}-{hashlib.blake2b(repr(seen).encode(), digest_size=6).hexdigest()}"
+        return f"{self.study_tag}-{_digest(seen)}"
 
     def _make(self, by: ColourBy) -> CellColours:
         study = self._workspace.study
         if by.kind == "gene":
-            gene = self._gene(by.key)
-            kinds = sorted({kind for kind in study.gene_kinds(by.key) if kind})
-            unit = ", ".join(SHOWN_TEXT[kind] for kind in kinds)
+            gene = self._gene(by)
+            kinds = study.gene_kinds(by.key, by.layer)
             # Zero of a scaled matrix is its mean, not "not seen".
-            return colour_by_number(study.logged_gene(gene), is_expression=MatrixKind.SCALED not in kinds, unit=unit)
+            is_expression = MatrixKind.SCALED not in kinds
+            unit = _unit(kinds)
+            return colour_by_number(study.logged_gene(gene, by.layer), is_expression=is_expression, unit=unit)
         if by.kind == "annotation":
             source = Source(by.kind, by.key)
             return colour_by_category(self._workspace.category(source), self._workspace.colours(source))
@@ -133,19 +190,19 @@ class Plots:
             return colour_by_category(column, self._workspace.colours(Source(by.kind, by.key)))
         return colour_by_number(column, is_expression=False)
 
-    def _gene(self, name: str) -> NumberColumn:
+    def _gene(self, by: ColourBy) -> NumberColumn:
         """Return a gene's values as they are stored; those of the last one are kept, for the hover."""
-        key = (name, self.version(ColourBy("gene", name)))
+        key = (by, self.version(by))
         kept = self._last_gene
         if kept is None or kept[0] != key:
-            kept = self._last_gene = (key, self._workspace.study.gene(name))
+            kept = self._last_gene = (key, self._workspace.study.gene(by.key, by.layer))
         return kept[1]
 
     # -- specification -------------------------------------------------------------------------------------------
 
-    def bounds(self, embedding: str) -> tuple[float, float, float, float]:
+    def bounds(self, axes: str) -> tuple[float, float, float, float]:
         """Return the smallest and largest x and y of the cells that have a position."""
-        xy = self._workspace.study.embedding(embedding)
+        xy = self._xy(axes)
         placed = xy[:, np.isfinite(xy[0])]
         if not placed.shape[1]:
             return 0.0, 1.0, 0.0, 1.0
@@ -153,9 +210,24 @@ class Plots:
         right, top = (float(value) for value in placed.max(axis=1))
         return left, right if right > left else left + 1, bottom, top if top > bottom else bottom + 1
 
-    def unplaced(self, embedding: str) -> int:
+    def unplaced(self, axes: str) -> int:
         """Count the cells that have no position."""
-        return int(np.isnan(self._workspace.study.embedding(embedding)[0]).sum())
+        return int(np.isnan(self._xy(axes)[0]).sum())
+
+    def axes(self, axes: str) -> dict[str, Any]:
+        """Return the name of a plot's axes, their titles, whether they are drawn, and whether both have one unit.
+
+        Raises
+        ------
+        UnknownColumn
+            They name genes that the study does not have.
+        """
+        study = self._workspace.study
+        genes = genes_of(study, axes)
+        if genes is None:
+            return {"name": axes, **axis_titles(axes)}
+        x, y = (f"{gene} ({_unit(study.gene_kinds(gene))})" for gene in genes)
+        return {"name": axes, "x": x, "y": y, "visible": True, "equal": False}
 
     def default_colour(self) -> ColourBy:
         """Return what to colour by at first: clusters, else any category, else nothing."""
@@ -170,7 +242,7 @@ class Plots:
 
     def spec(
         self,
-        embedding: str,
+        axes: str,
         by: ColourBy,
         *,
         label_centroids: bool,
@@ -181,8 +253,8 @@ class Plots:
 
         Parameters
         ----------
-        embedding
-            Name of the embedding.
+        axes
+            Name of the axes.
         by
             What to colour by.
         label_centroids
@@ -196,7 +268,8 @@ class Plots:
         query = urlencode({"by": str(by), "v": self.version(by)})
         spec: dict[str, Any] = {
             "cells": study.n_cells,
-            "xy": f"{self._api}/positions?{urlencode({'embedding': embedding, 'v': self.study_tag})}",
+            "by": str(by),
+            "xy": f"{self._api}/positions?{urlencode({'embedding': axes, 'v': self.axes_version(axes)})}",
             "codes": f"{self._api}/codes?{query}" if colours.codes is not None else None,
             "hover": f"{self._api}/cells/{{row}}?{query}",
             "ink": list(colours.ink),
@@ -207,9 +280,9 @@ class Plots:
             "title": colours.title,
             "unit": colours.unit,
             "legend": [vars(row) for row in colours.legend],
-            "bounds": self.bounds(embedding),
+            "bounds": self.bounds(axes),
             "on_dark": palette.ON_DARK,
-            "axes": axis_titles(embedding),
+            "axes": self.axes(axes),
             "label_centroids": label_centroids and bool(by.kind) and colours.scale == "categorical",
             "point_size": point_size,
             "opacity": opacity,
@@ -233,8 +306,8 @@ class Plots:
         samples = study.samples
         fields = []
         if by.kind == "gene":
-            value = self._gene(by.key).values[row]
-            kind = study.gene_kinds(by.key)[int(np.searchsorted(study.offsets, row, "right")) - 1]
+            value = self._gene(by).values[row]
+            kind = study.gene_kinds(by.key, by.layer)[int(np.searchsorted(study.offsets, row, "right")) - 1]
             if kind and np.isfinite(value):
                 fields.append([f"{by.key} {kind}", number_text(float(f"{value:.6g}"))])
         elif by.kind:
@@ -251,6 +324,15 @@ class Plots:
             "sample": samples.labels[samples.codes[row]],
             "fields": fields,
         }
+
+
+def _digest(seen: Any) -> str:
+    return hashlib.blake2b(repr(seen).encode(), digest_size=6).hexdigest()
+
+
+def _unit(kinds: Iterable[MatrixKind | None]) -> str:
+    """Say what the values are by which genes are shown, given the kinds of their matrices."""
+    return ", ".join(SHOWN_TEXT[kind] for kind in sorted({kind for kind in kinds if kind}))
 
 
 def axis_titles(embedding: str) -> dict[str, Any]:

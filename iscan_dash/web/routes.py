@@ -55,8 +55,8 @@ def register(server: flask.Flask, services: Services) -> None:
 
     @routes.get("/api/v1/positions")
     def positions() -> flask.Response:
-        embedding, plots = flask.request.args.get("embedding", ""), services.plots
-        return _array(f"{plots.study_tag}-{embedding}", lambda: plots.positions(embedding))
+        axes, plots = flask.request.args.get("embedding", ""), services.plots
+        return _array(f"{plots.axes_version(axes)}-{axes}", lambda: plots.positions(axes))
 
     @routes.get("/api/v1/codes")
     def codes() -> flask.Response:

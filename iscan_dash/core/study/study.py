@@ -458,43 +458,57 @@ class Study:
         rest = dict.fromkeys(name for raw in in_raw for name in raw if name not in first)
         return {name: Gene(name, name in first, n_files[name]) for name in (*first, *rest) if name}
 
-    def gene(self, name: str) -> NumberColumn:
+    @cached_property
+    def matrix_keys(self) -> tuple[str, ...]:
+        """Keys of the matrices of all files, such as ``"X"`` and ``"layers/counts"``."""
+        return tuple(dict.fromkeys(key for dataset in self.datasets for key in dataset.matrices))
+
+    def gene(self, name: str, matrix: str = "") -> NumberColumn:
         """Read a gene's values for all cells; NaN for the cells of files that lack it.
+
+        Parameters
+        ----------
+        name
+            The gene's name.
+        matrix
+            Key of the matrix to read; the one that suits each file best when empty.
 
         Raises
         ------
         UnknownColumn
-            No file has a gene of that name.
+            No file has a gene of that name, or a matrix of that key.
         """
         if name not in self.genes:
             raise UnknownColumn(f'This study has no gene "{name}".')
         values = np.full(self.n_cells, np.nan, np.float32)
-        for dataset, start, key in zip(self.datasets, self.offsets, self.gene_matrices(name), strict=False):
+        for dataset, start, key in zip(self.datasets, self.offsets, self.gene_matrices(name, matrix), strict=False):
             if key:
                 place = self._gene_places(dataset, "raw/X" if key == "raw/X" else "X")[name]
                 values[start : start + dataset.n_cells] = dataset.matrices[key].gene(place)
         return NumberColumn(name, values)
 
-    def gene_matrices(self, name: str) -> tuple[str | None, ...]:
-        """Return the matrix of each file that a gene is read from, None where the file lacks the gene."""
+    def gene_matrices(self, name: str, matrix: str = "") -> tuple[str | None, ...]:
+        """Return the matrix of each file that a gene is read from, None where the file lacks the gene; see `gene`."""
+        if matrix and matrix not in self.matrix_keys:
+            raise UnknownColumn(f'This study has no matrix "{matrix}".')
         found = []
         for dataset, shown in zip(self.datasets, self.shown_matrices, strict=True):
-            keys = (key for key in (shown, "raw/X", "X") if key in dataset.matrices)
+            keys = (key for key in ((matrix,) if matrix else (shown, "raw/X", "X")) if key in dataset.matrices)
             places = ((key, self._gene_places(dataset, "raw/X" if key == "raw/X" else "X")) for key in keys)
             found.append(next((key for key, place in places if name in place), None))
         return tuple(found)
 
-    def gene_kinds(self, name: str) -> tuple[MatrixKind | None, ...]:
-        """Return what a gene's values are in each file, None where the file lacks the gene."""
+    def gene_kinds(self, name: str, matrix: str = "") -> tuple[MatrixKind | None, ...]:
+        """Return what a gene's values are in each file, None where the file lacks the gene; see `gene`."""
         return tuple(
             self.matrix_kind(dataset, key).kind if key else None
-            for dataset, key in zip(self.datasets, self.gene_matrices(name), strict=True)
+            for dataset, key in zip(self.datasets, self.gene_matrices(name, matrix), strict=True)
         )
 
-    def logged_gene(self, gene: NumberColumn) -> NumberColumn:
+    def logged_gene(self, gene: NumberColumn, matrix: str = "") -> NumberColumn:
         """Turn the values of a gene into what colours the cells: log1p of counts and of what else is not logged."""
         values = gene.values.copy()
-        for kind, start, end in zip(self.gene_kinds(gene.name), self.offsets, self.offsets[1:], strict=False):
+        for kind, start, end in zip(self.gene_kinds(gene.name, matrix), self.offsets, self.offsets[1:], strict=False):
             if kind in LINEAR:
                 own = values[start:end]
                 # A matrix may be told to hold counts and have negative values all the same.
