@@ -5,8 +5,8 @@
  * is in view from then on.
  *
  * The parts: scatter_data.js (arrays, order), scatter_paint.js (pixels), scatter_bins.js (finding cells), scatter_graph.js
- * (the wire to Plotly), scatter_axes.js and scatter_labels.js (what it is told), scatter_frame.js, scatter_hover.js,
- * scatter_export.js, legend.js.
+ * (the wire to Plotly), scatter_remote.js and scatter_worker.js (painting beside the page), scatter_axes.js and scatter_labels.js (what it is told), scatter_draw.js, scatter_polygon.js and
+ * scatter_areas.js (areas), scatter_frame.js, scatter_hover.js, scatter_export.js, legend.js.
  */
 (function () {
   'use strict';
@@ -15,8 +15,11 @@
   const SOFT_PIXELS = 3e6; // soft dots cost about 7 ns a pixel: so many take some 20 ms
   const MOVING_CELLS = 1.5e6; // cells painted while the view moves; all of them as soon as it rests
   const REST = 140; // ms without a move until the view rests
+  const DRAWS = new Set(['lasso', 'box']); // tools whose drags are ours, not Plotly's
+  const HAND_OVER = 400; // ms after the first picture until a large plot's cells go to the worker
   const LABELS_REST = 40; // ms without another label pointed at until those on the plot follow
   const plots = new Map();
+  let selection = null; // the cells that are chosen, one byte by row; null: nothing is chosen
 
   /**
    * @typedef {Object} Spec  what a plot shows; JSON from the server
@@ -34,7 +37,7 @@
    * @property {string} [title]
    * @property {string} [unit]
    * @property {number[]} [clipped]        values below the range, and above it
-   * @property {{x: string, y: string, visible: boolean, equal: boolean}} axes   equal: a unit is as long on both
+   * @property {{name: string, x: string, y: string, visible: boolean, equal: boolean}} axes   equal: a unit is as long on both
    * @property {number[]} bounds           [x0, x1, y0, y1] of the cells with a position
    * @property {{x: number[], y: number[]}} [view]  ranges to start from, for a deep link; else everything
    * @property {boolean} label_centroids
@@ -50,6 +53,9 @@
    * @property {number} binMs      making the bins; 0 = not made yet
    * @property {number} cells      cells in the study
    * @property {number} painted    cells in view at the last painting
+   * @property {number} count      cells in the area drawn last
+   * @property {number} countMs    counting them
+   * @property {number} releaseToCountMs   from letting go until their number was on the page
    */
 
   // ---- a plot -------------------------------------------------------------------------------------------------------
@@ -58,19 +64,26 @@
     const { cellsCanvas, theme, busy } = iscan.scatterFrame;
     const plot = {
       id, frame, canvas: cellsCanvas(frame), asked: null, spec: null, serial: 0, abort: null,
-      points: null, codes: null, counts: null, layer: null, labels: [], highlighted: null,
+      points: null, codes: null, ranks: null, counts: null, layer: null, marked: null, pictured: null, labels: [], highlighted: null, areas: [],
       // `wanted` and `home` are ranges that have to be seen; `view` is what is seen, as wide as the frame makes it
-      view: null, wanted: null, home: null, moving: false, restTimer: 0, viewTimer: 0, labelTimer: 0, frameAsked: 0,
-      theme: theme(frame), inks: null, scratch: {}, dotRadius: 1, dragmode: null,
-      stats: { loadMs: 0, workMs: 0, paintMs: 0, binMs: 0, cells: 0, painted: 0 },
+      view: null, wanted: null, home: null, moving: false, restTimer: 0, viewTimer: 0, labelTimer: 0, handTimer: 0, frameAsked: 0,
+      theme: theme(frame), inks: null, scratch: {}, dotRadius: 1, tool: 'pan',
+      stats: { loadMs: 0, workMs: 0, paintMs: 0, binMs: 0, cells: 0, painted: 0, count: 0, countMs: 0, releaseToCountMs: 0 },
     };
     plot.busy = busy(frame, () => show(id, plot.asked));
-    plot.hover = iscan.scatterHover.follow(frame, (left, top) => (plot.layer && !plot.moving ? iscan.scatterHover.pick(plot, areaOf(plot), left, top) : null));
+    plot.hover = iscan.scatterHover.follow(frame, (left, top) => (plot.points && !plot.moving ? iscan.scatterHover.pick(plot, areaOf(plot), left, top) : null));
     plot.wire = iscan.scatterGraph.connect(frame, {
       ready: () => tell(plot),
       moving: (view) => moving(plot, view),
       settled: (view) => settled(plot, view),
       reset: () => reset(id),
+    });
+    plot.over = iscan.scatterAreas.over(frame);
+    plot.drawing = iscan.scatterDraw.follow(frame, {
+      tool: () => (plot.points && DRAWS.has(plot.tool) ? plot.tool : null),
+      area: () => areaOf(plot),
+      draft: (outline) => plot.over.draft(outline),
+      drawn: (outline, mode, event) => drawn(plot, outline, mode, event),
     });
     plot.resized = new ResizeObserver(() => resize(plot));
     plot.resized.observe(frame);
@@ -83,6 +96,9 @@
     plot.resized.disconnect();
     plot.wire.stop();
     plot.hover.stop();
+    plot.drawing.stop();
+    iscan.scatterRemote.forget(plot.id);
+    clearTimeout(plot.handTimer);
     cancelAnimationFrame(plot.frameAsked);
     clearTimeout(plot.restTimer);
     clearTimeout(plot.viewTimer);
@@ -131,52 +147,112 @@
     return iscan.scatterPaint.radius(plot.points.x.length, zoom, Math.min(area.width, area.height));
   }
 
-  /** Runs over the layer: everything, or the rest dimmed and then what is highlighted. */
-  function passesOf(plot, inks) {
-    const chosen = plot.highlighted;
-    if (!chosen) return [{ layer: plot.layer, ink: inks.full }];
-    const { only } = iscan.scatterPaint;
-    return [
-      { layer: plot.layer, ink: only(inks.dim, (code) => !chosen.has(code)) },
-      { layer: plot.layer, ink: only(inks.full, (code) => chosen.has(code)) },
-    ];
-  }
-
   function inksOf(spec, background) {
     const { inks } = iscan.scatterPaint;
     return { full: inks(spec.ink, background, 1), dim: inks(spec.ink, background, DIM) };
   }
 
-  /** Paints the plot's cells on any canvas; `scale` is device pixels per CSS pixel. */
-  function paintOn(plot, canvas, area, scale, background, inks, step, scratch) {
-    const radius = radiusOf(plot, area);
-    const r = Math.max(0.5, radius * scale);
+  /** How the plot's cells are to look on a canvas with so many device pixels per CSS pixel: radius, opacity, soft. */
+  function dotOf(plot, area, scale) {
+    plot.dotRadius = radiusOf(plot, area);
+    const r = Math.max(0.5, plot.dotRadius * scale);
     const soft = r > 0.75 && inView(plot.points, plot.view) * (2 * r + 2) ** 2 <= SOFT_PIXELS * Math.max(1, scale);
-    const opacity = plot.spec.opacity === null || plot.spec.opacity === undefined ? 1 : plot.spec.opacity;
-    const shape = iscan.scatterPaint.dot(r, opacity, soft);
-    plot.dotRadius = radius;
-    return iscan.scatterPaint.paint(canvas, plot.view, passesOf(plot, inks), shape, background, { step, scratch });
+    const { opacity } = plot.spec;
+    return [r, opacity === null || opacity === undefined ? 1 : opacity, soft];
   }
 
+  /** The cells in painting order, the chosen ones marked. Where a worker paints, they are seldom needed here. */
+  function layerOf(plot) {
+    const { arrange, mark } = iscan.scatterData;
+    const { points, ranks } = plot;
+    const byRow = plot.codes || new Uint8Array(points.cells);
+    if (!plot.layer) {
+      plot.layer = arrange(points, byRow, ranks);
+      plot.marked = null;
+    }
+    if (plot.marked !== selection) mark(plot.layer, points, byRow, ranks, selection);
+    plot.marked = selection;
+    return plot.layer;
+  }
+
+  /** Paints the plot's cells on any canvas; `scale` is device pixels per CSS pixel. */
+  function paintOn(plot, canvas, area, scale, background, inks, step, scratch) {
+    const { passes, dot, paint: run } = iscan.scatterPaint;
+    const all = passes(layerOf(plot), inks, plot.highlighted, selection !== null);
+    return run(canvas, plot.view, all, dot(...dotOf(plot, area, scale)), background, { step, scratch });
+  }
+
+  function setSize(canvas, width, height) {
+    if (canvas.width !== width) canvas.width = width; // setting it clears the canvas, so only when it changes
+    if (canvas.height !== height) canvas.height = height;
+  }
+
+  /** Lets the worker paint, and shows its picture when it comes; until then the one before moves along. */
+  async function paintBeside(plot, area, scale, width, height, step) {
+    const { view, theme } = plot;
+    follow(plot, area);
+    const picture = await iscan.scatterRemote.paint(plot.id, {
+      width, height, view, ink: plot.inks, only: plot.highlighted, selected: selection !== null, dot: dotOf(plot, area, scale),
+      background: theme.background, step,
+    });
+    if (!picture) return null;
+    setSize(plot.canvas, width, height);
+    plot.canvas.getContext('2d', { alpha: false }).drawImage(picture.image, 0, 0);
+    picture.image.close();
+    plot.pictured = view;
+    follow(plot, area);
+    return picture;
+  }
+
+  /** Puts the picture of an earlier view where its cells are in the present one. */
+  function follow(plot, area) {
+    const { pictured, view, canvas } = plot;
+    if (!pictured || same(pictured, view) || plot.spec.axes.visible) {
+      canvas.style.transform = '';
+      return;
+    }
+    const scaleX = (pictured.x[1] - pictured.x[0]) / (view.x[1] - view.x[0]);
+    const scaleY = (pictured.y[1] - pictured.y[0]) / (view.y[1] - view.y[0]);
+    const left = ((pictured.x[0] - view.x[0]) / (view.x[1] - view.x[0])) * area.width;
+    const top = ((view.y[1] - pictured.y[1]) / (view.y[1] - view.y[0])) * area.height;
+    canvas.style.transform = `matrix(${scaleX}, 0, 0, ${scaleY}, ${left}, ${top})`;
+  }
+
+  function painted(plot, cells, ms) {
+    plot.stats.painted = cells;
+    plot.stats.paintMs = ms;
+    plot.frame.dataset.painted = plot.spec.codes || 'none';
+    plot.frame.dispatchEvent(new CustomEvent('iscan:painted', { detail: { plot: plot.id, cells, ms } }));
+  }
+
+  /** @returns {Promise<void>|undefined} when a worker paints: that it has */
   function paint(plot) {
     cancelAnimationFrame(plot.frameAsked);
     plot.frameAsked = 0;
-    if (!plot.layer) return;
+    if (!plot.points) return undefined;
     const area = areaOf(plot);
-    if (!area.width || !area.height) return; // hidden: the observer paints when the frame has a size again
+    if (!area.width || !area.height) return undefined; // hidden: the observer paints when the frame has a size again
     const start = performance.now();
     const { canvas } = plot;
     const scale = density();
     const width = Math.round(area.width * scale);
     const height = Math.round(area.height * scale);
-    if (canvas.width !== width) canvas.width = width; // setting it clears the canvas, so only when it changes
-    if (canvas.height !== height) canvas.height = height;
     Object.assign(canvas.style, { left: `${area.left}px`, top: `${area.top}px`, width: `${area.width}px`, height: `${area.height}px` });
-    const step = plot.moving ? Math.max(1, Math.ceil(plot.layer.codes.length / MOVING_CELLS)) : 1;
-    plot.stats.painted = paintOn(plot, canvas, area, scale, plot.theme.background, plot.inks, step, plot.scratch);
-    plot.stats.paintMs = performance.now() - start;
-    plot.frame.dataset.painted = plot.spec.codes || 'none';
-    plot.frame.dispatchEvent(new CustomEvent('iscan:painted', { detail: { plot: plot.id, cells: plot.stats.painted, ms: plot.stats.paintMs } }));
+    plot.over.move(plot.view, area);
+    const step = plot.moving ? Math.max(1, Math.ceil(plot.points.x.length / MOVING_CELLS)) : 1;
+    if (iscan.scatterRemote.takes(plot.id)) {
+      const { spec } = plot;
+      return paintBeside(plot, area, scale, width, height, step).then((picture) => {
+        if (picture && plot.spec === spec) painted(plot, picture.painted, picture.ms);
+        if (!picture && plot.points && !iscan.scatterRemote.takes(plot.id)) askPaint(plot); // the worker gave up
+      });
+    }
+    setSize(canvas, width, height);
+    const cells = paintOn(plot, canvas, area, scale, plot.theme.background, plot.inks, step, plot.scratch);
+    plot.pictured = plot.view;
+    canvas.style.transform = '';
+    painted(plot, cells, performance.now() - start);
+    return undefined;
   }
 
   function askPaint(plot) {
@@ -204,10 +280,13 @@
     if (!spec) return;
     const area = areaOf(plot);
     const keys = iscan.scatterAxes.layout(spec, plot.home, theme);
-    if (plot.dragmode) keys.dragmode = plot.dragmode;
+    keys.dragmode = dragmodeOf(plot);
     if (area.width && area.height) keys.annotations = iscan.scatterLabels.annotations(labels, view, area, theme, { only: plot.highlighted });
     plot.wire.tell(keys, view);
   }
+
+  /** What Plotly is to do with a drag; areas are drawn by us, and never reach it. */
+  const dragmodeOf = (plot) => (DRAWS.has(plot.tool) ? false : plot.tool);
 
   /** The view moves under the pointer: Plotly says where to, the canvas follows. */
   function moving(plot, view) {
@@ -277,7 +356,7 @@
     const { spec } = plot;
     if (!spec.label_centroids || spec.scale !== 'categorical') return [];
     const entries = (spec.legend || []).filter((entry) => entry.is_label !== false && entry.code !== spec.missing);
-    const middle = iscan.scatterLabels.centroids(plot.layer, entries.map((entry) => entry.code));
+    const middle = iscan.scatterLabels.centroids(plot.points, plot.codes, entries.map((entry) => entry.code));
     return entries
       .filter((entry) => middle.has(entry.code))
       .map(({ label, code, count }) => ({ label, code, count, ...middle.get(code) }));
@@ -301,13 +380,15 @@
     plot.stats.cells = spec.cells;
     if (newPlace) look(plot, spec.view || plot.home);
     if (newCodes) {
-      const { arrange, count, ranks } = iscan.scatterData;
-      const byRow = codes || new Uint8Array(spec.cells);
-      plot.layer = arrange(points, byRow, ranks(spec.scale, spec.ink.length, spec.missing));
-      plot.counts = count(byRow);
+      const { count, ranks } = iscan.scatterData;
+      plot.ranks = ranks(spec.scale, spec.ink.length, spec.missing);
+      plot.layer = null;
+      plot.counts = count(codes || new Uint8Array(spec.cells));
+      if (iscan.scatterRemote.takes(plot.id)) iscan.scatterRemote.hand(plot);
       plot.highlighted = null;
     }
     plot.inks = inksOf(plot.spec, plot.theme.background);
+    if (newPlace) outline(plot);
     plot.canvas.setAttribute('aria-label', `${spec.cells.toLocaleString('en-US')} cells on ${spec.axes.x} and ${spec.axes.y}` +
       (spec.title ? `, coloured by ${spec.title}` : ''));
   }
@@ -323,9 +404,11 @@
   }
 
   function clear(plot) {
-    plot.spec = plot.layer = plot.points = plot.codes = null;
+    plot.spec = plot.layer = plot.points = plot.codes = plot.pictured = null;
+    iscan.scatterRemote.forget(plot.id);
     plot.canvas.width = 0;
     plot.labels = [];
+    plot.over.show([]);
     plot.busy.idle();
     delete plot.frame.dataset.painted;
     drawLegend(plot);
@@ -364,7 +447,8 @@
       adopt(plot, spec, points, codes);
       drawLegend(plot); // before painting: it knows which labels are pinned, and leaves the plot its room
       look(plot, plot.wanted);
-      paint(plot);
+      await paint(plot);
+      if (serial !== plot.serial) return null;
       plot.stats.workMs = performance.now() - working;
     } catch (error) {
       if (serial === plot.serial && error.name !== 'AbortError') plot.busy.failed(error.message);
@@ -378,6 +462,8 @@
       plot.labels = labelsOf(plot);
       tell(plot);
       noteView(plot);
+      clearTimeout(plot.handTimer);
+      if (!iscan.scatterRemote.takes(plot.id)) plot.handTimer = setTimeout(() => iscan.scatterRemote.hand(plot), HAND_OVER);
     });
     return { ...plot.stats };
   }
@@ -400,12 +486,88 @@
     plot.labelTimer = setTimeout(() => tell(plot), LABELS_REST);
   }
 
-  /** What a drag does. @param {string} id @param {'pan'|'zoom'|string} name  a drag mode of Plotly */
+  /** What a drag does. @param {string} id @param {'pan'|'zoom'|'lasso'|'box'} name */
   function tool(id, name) {
     const plot = plots.get(id);
+    if (!plot || plot.tool === name) return;
+    plot.drawing.cancel();
+    plot.tool = plot.frame.dataset.tool = name;
+    tell(plot);
+    if (DRAWS.has(name) && plot.points) iscan.scatterBins.want(plot.points, plot.stats);
+  }
+
+  /** Gives up the area being drawn. @param {string} id @returns {boolean} whether there was one */
+  function cancel(id) {
+    const plot = plots.get(id);
+    return Boolean(plot) && plot.drawing.cancel();
+  }
+
+  // ---- areas and the selection --------------------------------------------------------------------------------------
+
+  /**
+   * An area was drawn: says at once how many cells are in it, and hands it over ("iscan:drawn"). What becomes of the
+   * selection is for others to say.
+   */
+  function drawn(plot, pixels, mode, event) {
+    const { points, view, stats } = plot;
+    const area = areaOf(plot);
+    const { simplify, rounded, count } = iscan.scatterPolygon;
+    const unitX = (view.x[1] - view.x[0]) / area.width;
+    const unitY = (view.y[1] - view.y[0]) / area.height;
+    const outline = simplify(pixels).map(([x, y]) => [rounded(view.x[0] + x * unitX, unitX), rounded(view.y[1] - y * unitY, unitY)]);
+    iscan.scatterBins.of(points, stats);
+    const start = performance.now();
+    stats.count = count(points, outline);
+    stats.countMs = performance.now() - start;
+    plot.over.say(stats.count, mode, pixels);
+    stats.releaseToCountMs = performance.now() - event.timeStamp;
+    const detail = { plot: plot.id, axes: plot.spec.axes.name, points: outline, mode, count: stats.count };
+    plot.frame.dispatchEvent(new CustomEvent('iscan:drawn', { bubbles: true, detail }));
+  }
+
+  /**
+   * The cells inside an outline on a plot, added to a mask or taken away from it.
+   * @param {string} id
+   * @param {number[][]} outline
+   * @param {Uint8Array|null} mask   by row, left as it is; null: none
+   * @param {0|1} value
+   * @returns {Uint8Array|null} by row; null when the plot shows nothing
+   */
+  function inside(id, outline, mask, value) {
+    const plot = plots.get(id);
+    if (!plot || !plot.points) return null;
+    const found = mask ? mask.slice() : new Uint8Array(plot.points.cells);
+    iscan.scatterBins.of(plot.points, plot.stats);
+    iscan.scatterPolygon.fill(plot.points, outline, found, value);
+    return found;
+  }
+
+  /**
+   * Brings out the chosen cells in all plots: the others are dimmed.
+   * @param {Uint8Array|null} mask   one byte by row; null: nothing is chosen, all cells are alike
+   */
+  function select(mask) {
+    if (mask === selection) return;
+    selection = mask;
+    iscan.scatterRemote.select(mask);
+    for (const plot of plots.values()) if (plot.points) askPaint(plot);
+  }
+
+  /** The outlines that belong on the axes that are shown. */
+  function outline(plot) {
+    plot.over.show(plot.spec ? plot.areas.filter(({ axes }) => axes === plot.spec.axes.name) : []);
+  }
+
+  /**
+   * Shows the outlines of areas on a plot, those of its present axes.
+   * @param {string} id
+   * @param {Array<{id: string, name: string, axes: string, shapes: Array<{points: number[][], adds: boolean}>}>} areas
+   */
+  function outlines(id, areas) {
+    const plot = plotOf(id);
     if (!plot) return;
-    plot.dragmode = name;
-    plot.wire.force({ dragmode: name });
+    plot.areas = areas;
+    outline(plot);
   }
 
   /** Magnifies about the middle of the view. @param {string} id @param {number} factor  > 1 goes nearer */
@@ -442,7 +604,7 @@
    */
   async function exportImage(id, format, { filename = id, scale = 2 } = {}) {
     const plot = plots.get(id);
-    const area = plot && plot.layer ? areaOf(plot) : null;
+    const area = plot && plot.points ? areaOf(plot) : null;
     if (!area || !area.width || !area.height) return null;
     return iscan.scatterExport.save({
       spec: plot.spec.onPaper || plot.spec, view: plot.view, whole: plot.home, area, labels: plot.labels, only: plot.highlighted,
@@ -469,5 +631,5 @@
   }).observe(document.documentElement, { attributes: true, attributeFilter: ['data-bs-theme'] });
   window.addEventListener('resize', () => plots.forEach(askPaint));
 
-  iscan.scatter = { show, highlight, tool, view, zoom, reset, exportImage, stats };
+  iscan.scatter = { show, highlight, tool, cancel, view, zoom, reset, inside, select, outlines, exportImage, stats };
 })();

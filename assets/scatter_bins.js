@@ -101,5 +101,31 @@
     return found;
   }
 
-  iscan.scatterBins = { SIDE, make, nearest };
+  /**
+   * The bins of an embedding's points, made when they are first needed.
+   * @param {Object} points      see scatter_data.js
+   * @param {Object} stats       of the plot that asks: binMs is noted
+   */
+  function of(points, stats) {
+    if (!points.bins) {
+      const start = performance.now();
+      points.bins = make(points.x, points.y);
+      stats.binMs = performance.now() - start;
+    }
+    return points.bins;
+  }
+
+  /**
+   * Makes the bins of a plot's points when the page has nothing better to do.
+   * @param {Object} points
+   * @param {Object} stats
+   */
+  function want(points, stats) {
+    if (points.binsAsked) return;
+    points.binsAsked = true;
+    const idle = window.requestIdleCallback || ((act) => setTimeout(act, 50));
+    idle(() => of(points, stats), { timeout: 500 });
+  }
+
+  iscan.scatterBins = { SIDE, make, of, want, nearest };
 })();

@@ -22,13 +22,15 @@
    * @property {Object|null} bins      grid for finding cells, made on first use (scatter_bins.js)
    * @property {boolean} binsAsked      it is being made
    *
-   * @typedef {Object} Layer  what one pass of painting reads, cells in painting order
+   * @typedef {Object} Layer  what painting reads, cells in painting order
    * @property {Float32Array} x
    * @property {Float32Array} y
-   * @property {Uint8Array} codes
+   * @property {Uint16Array} codes     display code, and CHOSEN when the cell is in the selection
+   * @property {Uint32Array|null} rows  row of each cell; made when the selection first changes
    */
 
   const BUCKETS = 256;
+  const CHOSEN = 256;
 
   /** xorshift32, seeded alike on every call, so that a picture looks the same every time it is drawn. */
   function randomness() {
@@ -116,6 +118,22 @@
     return rank;
   }
 
+  /** Display codes of the points, in their order. */
+  function gather(points, codes) {
+    const own = new Uint16Array(points.rows.length);
+    for (let i = 0; i < own.length; i++) own[i] = codes[points.rows[i]];
+    return own;
+  }
+
+  /** Where cells of each rank begin in painting order, or null when all have the same. */
+  function starts(own, rank) {
+    const start = new Uint32Array(258);
+    for (let i = 0; i < own.length; i++) start[rank[own[i]] + 1]++;
+    if (start.includes(own.length)) return null;
+    for (let r = 0; r < 257; r++) start[r + 1] += start[r];
+    return start;
+  }
+
   /**
    * The points in painting order: a counting sort by rank, stable, so that equals stay in random order.
    * @param {Points} points
@@ -124,17 +142,11 @@
    * @returns {Layer} shares the arrays of `points` when no two ranks occur
    */
   function arrange(points, codes, rank) {
-    const m = points.rows.length;
-    const own = new Uint8Array(m);
-    const start = new Uint32Array(258);
-    for (let i = 0; i < m; i++) {
-      const code = codes[points.rows[i]];
-      own[i] = code;
-      start[rank[code] + 1]++;
-    }
-    if (start.includes(m)) return { x: points.x, y: points.y, codes: own };
-    for (let r = 0; r < 257; r++) start[r + 1] += start[r];
-    const layer = { x: new Float32Array(m), y: new Float32Array(m), codes: new Uint8Array(m) };
+    const own = gather(points, codes);
+    const start = starts(own, rank);
+    if (!start) return { x: points.x, y: points.y, codes: own, rows: points.rows };
+    const m = own.length;
+    const layer = { x: new Float32Array(m), y: new Float32Array(m), codes: new Uint16Array(m), rows: null };
     for (let i = 0; i < m; i++) {
       const at = start[rank[own[i]]]++;
       layer.x[at] = points.x[i];
@@ -142,6 +154,30 @@
       layer.codes[at] = own[i];
     }
     return layer;
+  }
+
+  /**
+   * Marks the cells of the selection in a layer.
+   * @param {Layer} layer      changed
+   * @param {Points} points    what it was arranged from, and how
+   * @param {Uint8Array} codes
+   * @param {Uint16Array} rank
+   * @param {Uint8Array|null} mask   the selection by row; null: none
+   */
+  function mark(layer, points, codes, rank, mask) {
+    const own = layer.codes;
+    if (!mask) {
+      for (let i = 0; i < own.length; i++) own[i] &= CHOSEN - 1;
+      return;
+    }
+    if (!layer.rows) {
+      const inOrder = gather(points, codes);
+      const start = starts(inOrder, rank);
+      layer.rows = new Uint32Array(own.length);
+      for (let i = 0; i < own.length; i++) layer.rows[start[rank[inOrder[i]]]++] = points.rows[i];
+    }
+    const { rows } = layer;
+    for (let i = 0; i < own.length; i++) own[i] = (own[i] & (CHOSEN - 1)) | (mask[rows[i]] << 8);
   }
 
   /**
@@ -206,6 +242,8 @@
     count,
     ranks,
     arrange,
+    mark,
+    CHOSEN,
     fetched,
     /** @type {function(string, AbortSignal): Promise<Points>} */
     points: fetched(4, readPoints, 'coordinates'),

@@ -53,7 +53,7 @@
   function pick(plot, area, left, top) {
     const { points, view, spec } = plot;
     if (!points.bins) {
-      wantBins(plot);
+      iscan.scatterBins.want(points, plot.stats);
       return null;
     }
     const right = left - area.left;
@@ -77,19 +77,6 @@
       colour: spec.ink[code] || '#999999',
       url: spec.hover ? spec.hover.replace('{row}', row) : null,
     };
-  }
-
-  /** Makes the bins of a plot's points when the page has nothing better to do. */
-  function wantBins(plot) {
-    const { points } = plot;
-    if (points.binsAsked) return;
-    points.binsAsked = true;
-    const idle = window.requestIdleCallback || ((act) => setTimeout(act, 50));
-    idle(() => {
-      const start = performance.now();
-      points.bins = iscan.scatterBins.make(points.x, points.y);
-      plot.stats.binMs = performance.now() - start;
-    }, { timeout: 500 });
   }
 
   /**

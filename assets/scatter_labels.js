@@ -40,22 +40,23 @@
 
   /**
    * Median position of each label's cells.
-   * @param {{x: Float32Array, y: Float32Array, codes: Uint8Array}} layer  cells of a label in random order
-   * @param {number[]} codes   labels wanted
+   * @param {Object} points      see scatter_data.js: in random order
+   * @param {Uint8Array} byRow   display codes by row
+   * @param {number[]} codes     labels wanted
    * @returns {Map<number, {x: number, y: number}>} labels that have a cell with a position
    */
-  function centroids(layer, codes) {
+  function centroids({ rows, x, y }, byRow, codes) {
     const room = Math.max(200, Math.floor(SAMPLE / Math.max(1, codes.length)));
     const slot = new Int16Array(256).fill(-1);
     codes.forEach((code, k) => (slot[code] = k));
     const xs = codes.map(() => new Float32Array(room));
     const ys = codes.map(() => new Float32Array(room));
     const taken = new Uint32Array(codes.length);
-    for (let i = 0, open = codes.length; open && i < layer.codes.length; i++) {
-      const k = slot[layer.codes[i]];
+    for (let i = 0, open = codes.length; open && i < rows.length; i++) {
+      const k = slot[byRow[rows[i]]];
       if (k < 0 || taken[k] === room) continue;
-      xs[k][taken[k]] = layer.x[i];
-      ys[k][taken[k]++] = layer.y[i];
+      xs[k][taken[k]] = x[i];
+      ys[k][taken[k]++] = y[i];
       if (taken[k] === room) open--;
     }
     const median = (values, m) => {

@@ -98,15 +98,29 @@
     );
   }
 
-  /** The colours with those of some codes blanked (0 = not painted). */
-  function only(ink, keep) {
-    return ink.map((colour, code) => (keep(code) ? colour : 0));
+  /**
+   * The passes that paint a layer: all of it, or first dimmed what is not brought out and then the rest over it.
+   * @param {Layer} layer                      see scatter_data.js
+   * @param {{full: Uint32Array, dim: Uint32Array}} ink   packed colours by code
+   * @param {Set<number>|null} codes           codes that are brought out; null: all
+   * @param {boolean} selected                 whether only cells of the selection are brought out
+   * @returns {Pass[]}
+   */
+  function passes(layer, ink, codes, selected) {
+    const { CHOSEN } = iscan.scatterData;
+    const isOut = (style) => (!codes || codes.has(style % CHOSEN)) && (!selected || style >= CHOSEN);
+    const table = (colours, keep) => Uint32Array.from({ length: 2 * CHOSEN }, (_, style) => (keep(style) ? colours[style % CHOSEN] : 0));
+    if (!codes && !selected) return [{ layer, ink: table(ink.full, () => true) }];
+    return [
+      { layer, ink: table(ink.dim, (style) => !isOut(style)) },
+      { layer, ink: table(ink.full, isOut) },
+    ];
   }
 
   /**
    * @typedef {Object} Pass  one run over a layer
-   * @property {{x: Float32Array, y: Float32Array, codes: Uint8Array}} layer
-   * @property {Uint32Array} ink    packed colour by code, 0 = leave out
+   * @property {{x: Float32Array, y: Float32Array, codes: Uint16Array}} layer
+   * @property {Uint32Array} ink    packed colour by code, those of the selection after the others; 0 = leave out
    *
    * @typedef {Object} View  data ranges at the edges of the canvas
    * @property {number[]} x
@@ -201,5 +215,5 @@
     return painted;
   }
 
-  iscan.scatterPaint = { radius, dot, channels, inks, only, paint };
+  iscan.scatterPaint = { radius, dot, channels, inks, passes, paint };
 })();

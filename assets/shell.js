@@ -1,7 +1,6 @@
-/* The frame: divider, keyboard, state of the server, links, local times. */
+/* The frame: divider, keyboard, state of the server, local times. */
 (() => {
   const iscan = (window.iscan = window.iscan || {});
-  const PLOT = "plot-1";
   const byId = (id) => document.getElementById(id);
   const setProps = (id, props) => window.dash_clientside.set_props(id, props);
 
@@ -26,12 +25,6 @@
     window.history.pushState({}, "", href);
     window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
     window.scrollTo(0, 0);
-  };
-
-  /** Colour the plot by "kind:key"; a gene chosen before gives way. */
-  iscan.colourBy = (by) => {
-    setProps("plot-gene", { value: null });
-    setProps("plot-colour", { value: by });
   };
 
   // -- state of the server -------------------------------------------------------------------------------------
@@ -87,84 +80,6 @@
     if (poll.status && poll.status.save === "failed") event.preventDefault();
   });
 
-  // -- links ---------------------------------------------------------------------------------------------------
-
-  /** What the address says to show: ?annotation=ID&view=EMBEDDING~KIND:KEY~x0,x1,y0,y1 */
-  function readLink() {
-    const query = new URLSearchParams(window.location.search);
-    const [embedding, by, window_] = (query.get("view") || "").split("~");
-    const annotation = query.get("annotation");
-    return { embedding, by: annotation ? `annotation:${annotation}` : by, ranges: (window_ || "").split(",").map(Number) };
-  }
-
-  /** Choose in a dropdown what a link names, and tell whether it is offered. */
-  function chooseOffered(id, value) {
-    const { options } = window.dash_component_api.getLayout(id).props;
-    const isOffered = options.some((option) => option.value === value);
-    if (isOffered) setProps(id, { value });
-    return isOffered;
-  }
-
-  function followLink() {
-    const { embedding, by } = readLink();
-    const isKnown = [!embedding || chooseOffered("plot-embedding", embedding)];
-    const gene = by && by.startsWith("gene:") ? by.slice(5) : null;
-    // Genes are offered only when searched for; Dash drops a value that is not among the options.
-    if (gene) setProps("plot-gene", { options: [{ label: gene, value: gene }], value: gene });
-    else if (by) isKnown.push(chooseOffered("plot-colour", by));
-    if (isKnown.includes(false)) {
-      const text = "The link names something that this study does not have (any more); the usual plot is shown instead.";
-      iscan.toast.show({ id: "link", kind: "warning", text, actions: [], seconds: null });
-    }
-  }
-
-  /** The ranges of the link, until the plot of its embedding is drawn. */
-  let linked = (() => {
-    const { embedding, ranges } = readLink();
-    return ranges.length === 4 && ranges.every(Number.isFinite) ? { embedding, x: ranges.slice(0, 2), y: ranges.slice(2) } : null;
-  })();
-
-  /** On a dark page light greys would shine: zero, missing and other have greys of their own there. */
-  function themed(spec) {
-    if (document.documentElement.dataset.bsTheme !== "dark") return spec;
-    const grey = (colour) => spec.on_dark[colour] || colour;
-    return {
-      ...spec,
-      ink: spec.ink.map(grey),
-      zero: spec.zero && grey(spec.zero),
-      legend: spec.legend.map((row) => ({ ...row, colour: grey(row.colour) })),
-      onPaper: spec,
-    };
-  }
-
-  let drawn = null;
-  new MutationObserver(() => drawn && iscan.scatter.show(PLOT, themed(drawn))).observe(document.documentElement, {
-    attributeFilter: ["data-bs-theme"],
-  });
-
-  function draw(asked) {
-    if (!asked) return;
-    drawn = asked;
-    const spec = themed(asked);
-    const shown = new URL(spec.xy, window.location.origin).searchParams.get("embedding");
-    if (linked && (!linked.embedding || linked.embedding === shown)) {
-      const { x, y } = linked;
-      linked = null;
-      iscan.scatter.show(PLOT, { ...spec, view: { x, y } });
-    } else iscan.scatter.show(PLOT, spec);
-  }
-
-  function keepLink(embedding, colour, gene, view) {
-    const query = new URLSearchParams(window.location.search);
-    for (const name of ["annotation", "view"]) query.delete(name);
-    const by = gene ? `gene:${gene}` : colour || "";
-    if (by.startsWith("annotation:")) query.set("annotation", by.slice(11));
-    if (linked) return;
-    const ranges = view && view.x ? [...view.x, ...view.y].map((value) => Number(value.toPrecision(5))).join(",") : "";
-    query.set("view", [embedding, by.startsWith("annotation:") ? "" : by, ranges].join("~").replace(/~+$/, ""));
-    window.history.replaceState(window.history.state, "", `${window.location.pathname}?${query}`);
-  }
-
   // -- divider -------------------------------------------------------------------------------------------------
 
   const SPLIT = "iscan-split";
@@ -213,23 +128,32 @@
 
   const KEYS = {
     "/": () => {
-      byId("plot-gene").click();
+      byId(iscan.plots.currentPart("gene")).click();
       const search = () => document.querySelector(".dash-dropdown-search")?.focus();
       // Dash puts the focus into a list's search only when the list has options, and this one waits for a word.
       requestAnimationFrame(search);
       // And on the chosen gene, when there is one.
       setTimeout(search, 80);
     },
-    h: () => byId("plot-pan").click(),
-    z: () => byId("plot-zoom").click(),
-    0: () => byId("plot-reset").click(),
+    h: () => iscan.plots.tool("pan"),
+    z: () => iscan.plots.tool("zoom"),
+    l: () => iscan.plots.tool("lasso"),
+    b: () => iscan.plots.tool("box"),
+    i: () => iscan.plots.invert(),
+    0: () => iscan.plots.reset(),
     "?": () => byId("shell-help").click(),
   };
+
+  /** Esc belongs to what is open, pinned or focused before it belongs to the tools of the plots. */
+  const isForPlots = (element) =>
+    (element === document.body || element.closest(".plot, .plots-bar")) &&
+    !document.querySelector(".modal.show, .popover.show, .legend:focus-within .legend-pinned");
 
   function actOn(event) {
     if (isTyping(event.target)) return false;
     const key = event.key.toLowerCase();
     if ((event.ctrlKey || event.metaKey) && key === "z") byId(event.shiftKey ? "shell-redo" : "shell-undo").click();
+    else if (key === "escape") return isForPlots(event.target) && iscan.plots.escape();
     else if (!event.ctrlKey && !event.metaKey && !event.altKey && KEYS[key]) KEYS[key]();
     else return false;
     return true;
@@ -252,29 +176,7 @@
   );
   document.addEventListener("keyup", (event) => held.delete(event.code) && event.stopPropagation(), before);
 
-  // -- tools of the plot ---------------------------------------------------------------------------------------
-
-  function tool(name) {
-    iscan.scatter.tool(PLOT, name);
-    byId("plot-pan").classList.toggle("active", name === "pan");
-    byId("plot-zoom").classList.toggle("active", name === "zoom");
-  }
-
-  /** A file name that says what the picture shows. */
-  function pictureName() {
-    const parts = [document.querySelector(".study-title"), document.querySelector(`#${PLOT}-legend .legend-title`)];
-    const words = parts.map((part) => (part ? part.textContent : "")).filter(Boolean);
-    return words.join(" ").replace(/[^\p{L}\p{N}.+-]+/gu, "-") || "cells";
-  }
-
-  const CLICKS = {
-    "plot-pan": () => tool("pan"),
-    "plot-zoom": () => tool("zoom"),
-    "plot-reset": () => iscan.scatter.reset(PLOT),
-    "plot-export-png": () => iscan.scatter.exportImage(PLOT, "png", { scale: 2, filename: pictureName() }),
-    "plot-export-svg": () => iscan.scatter.exportImage(PLOT, "svg", { scale: 2, filename: pictureName() }),
-    "shell-theme": () => showTheme(iscan.theme.next()),
-  };
+  // -- theme ---------------------------------------------------------------------------------------------------
 
   function showTheme(choice) {
     const button = byId("shell-theme");
@@ -285,7 +187,7 @@
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[id]");
-    if (button && CLICKS[button.id]) CLICKS[button.id]();
+    if (button && button.id === "shell-theme") showTheme(iscan.theme.next());
   });
 
   // -- local times ---------------------------------------------------------------------------------------------
@@ -314,7 +216,7 @@
   function start() {
     makeDivider();
     showTheme(iscan.theme.choice());
-    followLink();
+    iscan.plots.start();
     ask();
     localTimes(document);
     new MutationObserver((changes) => {
@@ -338,14 +240,12 @@
         poll.revision = revision;
         ask();
       },
-      keepLink,
-      draw,
-      clearGene: (_, gene) => (gene ? null : window.dash_clientside.no_update),
       colourPlot: (clicks) => {
         const [cause] = window.dash_clientside.callback_context.triggered;
         if (!cause || !cause.value) return;
         iscan.colourBy(`annotation:${JSON.parse(cause.prop_id.split(".n_clicks")[0]).annotation}`);
       },
+      ...iscan.plots.callbacks,
       ...iscan.newAnnotation,
       ...iscan.naming,
       ...iscan.importTable,

@@ -18,7 +18,7 @@ from iscan_dash.services.workspaces import Workspaces
 from iscan_dash.settings import Settings
 from iscan_dash.web import identity, layout, once, routes, security, selections
 from iscan_dash.web.checked import CheckedDash
-from iscan_dash.web.components import cell_filter, history, naming, plot_panel, toast, topbar
+from iscan_dash.web.components import cell_filter, history, naming, plot_grid, plot_panel, toast, topbar
 from iscan_dash.web.ids import Shell
 from iscan_dash.web.pages import annotate, data, export
 from iscan_dash.web.services import Services
@@ -72,7 +72,7 @@ def create_app(settings: Settings) -> Dash:
         title=f"{study.title} - iscan-dash",
         update_title=None,
         assets_folder=str(ASSETS),
-        assets_ignore=r"theme\.js",
+        assets_ignore=r"theme\.js|scatter_worker\.js",
         use_pages=True,
         pages_folder="",
         index_string=layout.INDEX,
@@ -88,7 +88,7 @@ def create_app(settings: Settings) -> Dash:
     selections.register_routes(server, services)
     # Without annotations there are no pages of them, at their addresses neither.
     pages = (data,) if workspaces.is_closed else (data, annotate, export)
-    for part in (topbar, naming, plot_panel, cell_filter, history, *pages):
+    for part in (topbar, naming, plot_grid, cell_filter, history, *pages):
         part.register(app, services)
     selections.register(app)
     _finish(app)

@@ -70,6 +70,13 @@ class Compare(BaseModel):
     version: int
 
 
+class PlotStart(BaseModel):
+    """What a plot shows when it is made."""
+
+    axes: str = Field("", max_length=1000)
+    by: str = Field("", max_length=1000)
+
+
 class Retry(BaseModel):
     """A message's button that makes a refused edit again, on top of the version that came between."""
 

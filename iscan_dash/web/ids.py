@@ -45,6 +45,17 @@ class Naming(StrEnum):
     DONE = "naming-done"
 
 
+class Plots(StrEnum):
+    """What all plots share."""
+
+    GRID = "plots-grid"
+    PAN = "plot-pan"
+    ZOOM = "plot-zoom"
+    LASSO = "plot-lasso"
+    BOX = "plot-box"
+    RESET = "plot-reset"
+
+
 class Selection(StrEnum):
     """The selection of cells."""
 
@@ -52,24 +63,31 @@ class Selection(StrEnum):
 
 
 class Plot(StrEnum):
-    """The plot area."""
+    """A plot; these are the first one's ids, see `of_plot`."""
 
+    START = "plot-start"
     EMBEDDING = "plot-embedding"
+    GENE_X = "plot-gene-x"
+    GENE_Y = "plot-gene-y"
+    GENE_X_FIELD = "plot-gene-x-field"
+    GENE_Y_FIELD = "plot-gene-y-field"
     COLOUR = "plot-colour"
     GENE = "plot-gene"
+    LAYER = "plot-layer"
+    LAYER_FIELD = "plot-layer-field"
+    DISPLAY = "plot-display"
     LABELS = "plot-labels"
     SIZE = "plot-size"
     OPACITY = "plot-opacity"
     SPEC = "plot-spec"
     NOTE = "plot-note"
-    PAN = "plot-pan"
-    ZOOM = "plot-zoom"
-    RESET = "plot-reset"
+    EXPORT = "plot-export"
     EXPORT_PNG = "plot-export-png"
     EXPORT_SVG = "plot-export-svg"
     TABLE = "plot-table"
     TABLE_DIALOG = "plot-table-dialog"
     TABLE_BODY = "plot-table-body"
+    WINDOW = "plot-window"
 
 
 class Filter(StrEnum):
@@ -186,8 +204,30 @@ class Existing(StrEnum):
     REVERT_TARGET = "existing-revert-target"
 
 
-PLOT = "plot-1"
-"""Prefix of the first plot's elements, which its script owns."""
+PLOTS = (1, 2, 3, 4)
+"""The numbers of the plots."""
+
+
+def of_plot(part: Plot, number: int) -> str:
+    """Return the id of a part of a plot.
+
+    Examples
+    --------
+    >>> of_plot(Plot.COLOUR, 1), of_plot(Plot.COLOUR, 2)
+    ('plot-colour', 'plot-2-colour')
+    """
+    return str(part) if number == 1 else part.replace("plot-", f"plot-{number}-", 1)
+
+
+def drawn_by_script(part: str, number: int) -> str:
+    """Return the id of a part of a plot that its script owns: ``frame``, ``graph``, ``legend``, ``view``, ``slot``.
+
+    Examples
+    --------
+    >>> drawn_by_script("frame", 1)
+    'plot-1-frame'
+    """
+    return f"plot-{number}-{part}"
 
 
 def row_action(action: str, annotation_id: str) -> dict[str, str]:

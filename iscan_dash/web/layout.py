@@ -4,7 +4,7 @@ import dash_bootstrap_components as dbc
 from dash import dcc, html, page_container
 
 from iscan_dash.web import selections
-from iscan_dash.web.components import cell_filter, history, naming, plot_panel, toast, topbar
+from iscan_dash.web.components import cell_filter, history, naming, plot_grid, toast, topbar
 from iscan_dash.web.ids import Shell
 from iscan_dash.web.services import Services
 
@@ -59,7 +59,7 @@ def shell(services: Services) -> html.Div:
                 className="areas",
                 children=[
                     html.Section(
-                        [*plot_panel.layout(services), *cell_filter.layout(services)],
+                        [*plot_grid.layout(services), *cell_filter.layout(services)],
                         className="plots",
                         **{"aria-label": "Plots"},
                     ),

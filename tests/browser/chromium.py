@@ -118,6 +118,19 @@ class Browser:
         self.resize(1400, 1000)
         return first
 
+    @contextmanager
+    def opened(self, act: Callable[[], None]) -> Iterator[None]:
+        """Look at the window that something opens, and close it again."""
+        before = self.driver.window_handles
+        first = self.driver.current_window_handle
+        act()
+        (window,) = self.wait(lambda: set(self.driver.window_handles) - set(before), "another window")
+        self.look_at(window)
+        yield
+        self._before += self.errors()
+        self.driver.close()
+        self.look_at(first)
+
     def look_at(self, tab: str) -> str:
         """Look at another tab and return the name of the one looked at before."""
         before: str = self.driver.current_window_handle

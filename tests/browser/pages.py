@@ -3,9 +3,10 @@
 import base64
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -225,48 +226,73 @@ class ColourBar:
 
 
 class PlotPanel(Part):
-    """The plot with its controls and legend."""
+    """A plot with its controls and legend.
+
+    Parameters
+    ----------
+    browser
+        The tab that shows it.
+    number
+        Which plot.
+    """
+
+    def __init__(self, browser: Browser, number: int = 1) -> None:
+        super().__init__(browser)
+        self.number = number
+
+    def part(self, name: str) -> str:
+        """Return the id of a control of the plot, such as ``plot-2-colour``."""
+        return f"plot-{name}" if self.number == 1 else f"plot-{self.number}-{name}"
+
+    def selector(self, css: str) -> str:
+        """Return a selector for this plot, given that for the first: ``#plot-1-frame`` or ``#plot-colour``."""
+        css = css.replace("#plot-1-", f"#plot-{self.number}-")
+        return re.sub(r"#plot-(?=[a-z])", f"#{self.part('')}", css)
+
+    def _js(self, script: str, *values: Any) -> Any:
+        """Run a script that is about the first plot, about this one."""
+        return self.browser.js(self.selector(script), *values)
 
     def colour_by(self, name: str) -> None:
         """Colour by a column or an annotation, and wait until it is drawn."""
-        self._pick("plot-colour", name, name)
+        self._pick(self.part("colour"), name, name)
         self.wait_for_title(name)
 
     def colour_options(self) -> list[str]:
         """Return what cells can be coloured by."""
-        return self._options("plot-colour")
+        return self._options(self.part("colour"))
 
     def search_gene(self, gene: str, typed: str | None = None) -> None:
         """Type into the gene search, choose a gene, and wait until it is drawn."""
-        self._pick("plot-gene", gene, typed or gene)
+        self._pick(self.part("gene"), gene, typed or gene)
         self.wait_for_title(gene)
 
     def clear_gene(self) -> None:
         """Take the gene away, so that the column colours the cells again."""
-        self.browser.click("#plot-gene .dash-dropdown-clear")
+        self.browser.click(self.selector("#plot-gene .dash-dropdown-clear"))
 
     def gene(self) -> str:
         """Return the chosen gene, or the invitation to search one."""
-        return self.browser.text("#plot-gene-value")
+        return self.browser.text(self.selector("#plot-gene-value"))
 
     def embedding(self, name: str) -> None:
-        """Show another embedding."""
+        """Show another embedding, or counts and genes."""
         before = self.painted()
         view = self.view()
-        self._pick("plot-embedding", name)
+        self._pick(self.part("embedding"), name)
         self.browser.wait(lambda: self.view() != view and self.painted() == before, f"the view of {name}")
 
     def shown_embedding(self) -> str:
         """Return the embedding that is shown."""
-        return self.browser.text("#plot-embedding-value")
+        return self.browser.text(self.selector("#plot-embedding-value"))
 
     def shown_colour(self) -> str:
         """Return what the control says the cells are coloured by."""
-        return plain(self.browser.text("#plot-colour-value")).rpartition(" \u00b7 ")[0]
+        return plain(self.browser.text(self.selector("#plot-colour-value"))).rpartition(" \u00b7 ")[0]
 
     def painted(self) -> str:
         """Return the address of the colours that are on the canvas."""
-        return self.browser.attribute("#plot-1-frame", "data-painted") or ""
+        return self.browser.attribute(self.selector("#plot-1-frame"), "data-painted") or ""
 
     def wait_for_title(self, title: str) -> None:
         """Wait until the legend has a title, and the canvas what it explains."""
@@ -274,12 +300,12 @@ class PlotPanel(Part):
 
     def title(self) -> str:
         """Return the title of the legend, without the unit."""
-        title = self.browser.js("return document.querySelector('#plot-1-legend .legend-title')?.firstChild.textContent")
+        title = self._js("return document.querySelector('#plot-1-legend .legend-title')?.firstChild.textContent")
         return title or ""
 
     def legend(self) -> dict[str, int]:
         """Return the rows of the legend in order: labels and their cells."""
-        rows = self.browser.js(
+        rows = self._js(
             """
             return [...document.querySelectorAll('#plot-1-legend .legend-row')].map(
               (e) => [e.querySelector('.legend-label').textContent, e.querySelector('.legend-count').textContent])"""
@@ -288,7 +314,7 @@ class PlotPanel(Part):
 
     def legend_colours(self) -> dict[str, str]:
         """Return the colours of the legend's rows, as ``#rrggbb``."""
-        rows = self.browser.js(
+        rows = self._js(
             """
             return [...document.querySelectorAll('#plot-1-legend .legend-row')].map(
               (e) => [e.title, getComputedStyle(e.querySelector('.legend-swatch')).backgroundColor])"""
@@ -300,9 +326,9 @@ class PlotPanel(Part):
         browser = self.browser
         return ColourBar(
             self.title(),
-            browser.text("#plot-1-legend .legend-unit"),
-            browser.texts("#plot-1-legend .legend-tick"),
-            browser.texts("#plot-1-legend .legend-grey"),
+            browser.text(self.selector("#plot-1-legend .legend-unit")),
+            browser.texts(self.selector("#plot-1-legend .legend-tick")),
+            browser.texts(self.selector("#plot-1-legend .legend-grey")),
         )
 
     def point_at(self, label: str | None) -> None:
@@ -310,7 +336,7 @@ class PlotPanel(Part):
         if label is None:
             self.browser.mouse("mouseMoved", 5, 5)
             return
-        box = self.browser.js(
+        box = self._js(
             """
             const row = [...document.querySelectorAll('#plot-1-legend .legend-row')].find((e) => e.title === arguments[0]);
             row.scrollIntoView({block: 'nearest'});
@@ -321,21 +347,22 @@ class PlotPanel(Part):
 
     def note(self) -> str:
         """Return the note under the plot."""
-        return self.browser.text("#plot-note")
+        return self.browser.text(self.selector("#plot-note"))
 
     def view(self) -> list[float]:
         """Return the ranges in view: x from and to, y from and to."""
-        return [float(value) for value in json.loads(self.browser.attribute("#plot-1-frame", "data-view") or "[]")]
+        view = self.browser.attribute(self.selector("#plot-1-frame"), "data-view")
+        return [float(value) for value in json.loads(view or "[]")]
 
     def axis_ranges(self) -> list[float]:
         """Return the ranges that Plotly's axes have."""
         layout = "document.querySelector('#plot-1-frame .js-plotly-plot').layout"
-        ranges = self.browser.js(f"return [...{layout}.xaxis.range, ...{layout}.yaxis.range]")
+        ranges = self._js(f"return [...{layout}.xaxis.range, ...{layout}.yaxis.range]")
         return [float(value) for value in ranges]
 
     def box(self) -> dict[str, float]:
         """Return where the plot is in the window: x, y, width, height."""
-        box: dict[str, float] = self.browser.js(
+        box: dict[str, float] = self._js(
             "return document.querySelector('#plot-1-frame canvas').getBoundingClientRect().toJSON()"
         )
         return box
@@ -361,7 +388,7 @@ class PlotPanel(Part):
 
     def pixels(self) -> np.ndarray:
         """Return the picture of the cells; shape (height, width, 3), uint8."""
-        found = self.browser.js(
+        found = self._js(
             """
             const canvas = document.querySelector('#plot-1-frame canvas');
             const {data, width, height} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
@@ -417,9 +444,7 @@ class PlotPanel(Part):
     def _move_view(self, act: Callable[[], None]) -> None:
         # The cells are painted before Plotly, which holds the tools, is there.
         self.browser.wait(
-            lambda: self.browser.js(
-                "return Boolean(document.querySelector('#plot-1-graph .js-plotly-plot .nsewdrag'))"
-            ),
+            lambda: self._js("return Boolean(document.querySelector('#plot-1-graph .js-plotly-plot .nsewdrag'))"),
             "the tools of the plot",
         )
         before = self.view()
@@ -432,9 +457,9 @@ class PlotPanel(Part):
 
         def is_still() -> bool:
             self.browser.driver.set_script_timeout(10)
-            two_looks = """
+            two_looks = self.selector("""
                 const done = arguments[0], frame = document.querySelector('#plot-1-frame'), first = frame.dataset.view;
-                setTimeout(() => done(first === frame.dataset.view), 250)"""
+                setTimeout(() => done(first === frame.dataset.view), 250)""")
             return bool(self.browser.driver.execute_async_script(two_looks)) and self.view() == self.axis_ranges()
 
         self.browser.wait(is_still, "the view to rest")
@@ -458,19 +483,115 @@ class PlotPanel(Part):
     def table(self) -> str:
         """Return the plot as a table, and close it."""
         browser = self.browser
-        browser.click("#plot-table")
-        browser.wait(lambda: browser.text("#plot-table-body"), "the table")
-        found = browser.text("#plot-table-body")
+        browser.click(self.selector("#plot-table"))
+        browser.wait(lambda: browser.text(self.selector("#plot-table-body")), "the table")
+        found = browser.text(self.selector("#plot-table-body"))
         browser.press(Keys.ESCAPE)
-        browser.wait(lambda: not browser.is_shown("#plot-table-body"), "the table to close")
+        browser.wait(lambda: not browser.is_shown(self.selector("#plot-table-body")), "the table to close")
         return found
 
     def save_as(self, format_: str) -> None:
         """Save the picture: ``png`` or ``svg``."""
         browser = self.browser
-        if not browser.is_shown("#plot-export-png"):
-            browser.click("#plot-export")
-        browser.click(f"#plot-export-{format_}")
+        if not browser.is_shown(self.selector("#plot-export-png")):
+            browser.click(self.selector("#plot-export"))
+        browser.click(self.selector(f"#plot-export-{format_}"))
+
+    def layer(self, name: str) -> None:
+        """Read genes from a layer."""
+        self._pick(self.part("layer"), name)
+
+    def two_genes(self, x: str, y: str) -> None:
+        """Place the cells by two genes."""
+        view = self.view()
+        self._pick(self.part("embedding"), "Two genes")
+        self._pick(self.part("gene-x"), x, x)
+        self._pick(self.part("gene-y"), y, y)
+        self.browser.wait(lambda: self.view() != view, f"the view of {x} and {y}")
+        self.wait_until_still()
+
+    # -- areas -----------------------------------------------------------------------------------------------------
+
+    def draw(self, corners: Sequence[tuple[float, float]], tool: str = "lasso", mode: str = "new") -> int:
+        """Draw with the lasso or the box; return how many cells the plot says are in the area.
+
+        Parameters
+        ----------
+        corners
+            Places in pixels from the plot's top left corner: the outline's corners, or two opposite ones of a box.
+        tool
+            ``"lasso"`` or ``"box"``.
+        mode
+            ``"new"``, ``"add"`` (Shift) or ``"subtract"`` (Alt).
+        """
+        browser, box = self.browser, self.box()
+        browser.click(f"#plot-{tool}")
+        keys = {"new": 0, "subtract": 1, "add": 8}[mode]
+        places = [(box["x"] + x, box["y"] + y) for x, y in corners]
+        self._js(
+            """
+            window.__drawn = null;
+            document.querySelector('#plot-1-frame').addEventListener(
+              'iscan:drawn', (event) => (window.__drawn = event.detail), {once: true})"""
+        )
+        browser.mouse("mouseMoved", *places[0])
+        browser.mouse("mousePressed", *places[0], button="left", buttons=1, clickCount=1, modifiers=keys)
+        for (x0, y0), (x1, y1) in pairwise(places):
+            browser.mouse("mouseMoved", (x0 + x1) / 2, (y0 + y1) / 2, button="left", buttons=1, modifiers=keys)
+            browser.mouse("mouseMoved", x1, y1, button="left", buttons=1, modifiers=keys)
+        browser.mouse("mouseReleased", *places[-1], button="left", buttons=0, clickCount=1, modifiers=keys)
+        browser.wait(lambda: browser.js("return window.__drawn"), "the area to be drawn")
+        said = re.sub(r"[^0-9]", "", browser.text(self.selector("#plot-1-frame .scatter-count")))
+        assert int(said) == browser.js("return window.__drawn.count")
+        return int(said)
+
+    def drawn(self) -> np.ndarray:
+        """Return the outline drawn last as the page sent it; shape (n_points, 2)."""
+        return np.array(self.browser.js("return window.__drawn.points"), np.float64)
+
+    def outlines(self) -> int:
+        """Return how many outlines the plot shows."""
+        found: int = self._js("return document.querySelectorAll('#plot-1-frame .scatter-outline').length")
+        return found
+
+    def arrange(self, name: str) -> None:
+        """Show ``1x1``, ``1x2`` or ``2x2`` plots, and wait until all are painted."""
+        self.browser.click(f"#plots-{name}")
+        count = {"1x1": 1, "1x2": 2, "2x2": 4}[name]
+
+        def painted() -> bool:
+            frames = [f"#plot-{number}-frame[data-painted][data-view]" for number in range(1, count + 1)]
+            return all(self.browser.is_shown(frame) for frame in frames)
+
+        self.browser.wait(painted, f"{count} painted plots")
+
+
+def chosen_cells(browser: Browser) -> list[int] | None:
+    """Return the rows of the cells that are selected, None when nothing is chosen."""
+    browser.driver.set_script_timeout(20)
+    found: list[int] | None = browser.driver.execute_async_script(
+        """
+        const done = arguments[0];
+        iscan.selection.mask().then((mask) => done(mask && [...mask.keys()].filter((row) => mask[row])))"""
+    )
+    return found
+
+
+def act_on_selection(browser: Browser, **action: Any) -> None:
+    """Do something to the selection."""
+    browser.driver.set_script_timeout(20)
+    refused = browser.driver.execute_async_script(
+        "const [action, done] = arguments; iscan.selection.act(action).then(() => done(''), (e) => done(String(e)))",
+        action,
+    )
+    assert not refused
+
+
+def clear_selection(browser: Browser) -> None:
+    """Choose nothing."""
+    act_on_selection(browser, do="mode", mode="union")
+    act_on_selection(browser, do="clear", what="all")
+    browser.until(lambda: chosen_cells(browser), None)
 
 
 def hex_colour(css: str) -> str:

@@ -1,120 +1,175 @@
-"""The plot: an embedding of all cells, coloured by a column, an annotation or a gene."""
+"""A plot: all cells on an embedding or on two genes, coloured by a column, an annotation or a gene."""
 
 from typing import Any
 
 import dash_bootstrap_components as dbc
+import numpy as np
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 
-from iscan_dash.core.study.study import QC_AXES
+from iscan_dash.core.study.axes import gene_axes, genes_of
+from iscan_dash.core.study.study import QC_AXES, Study
 from iscan_dash.core.words import counted
 from iscan_dash.errors import UnknownColumn
 from iscan_dash.web.components import toast
 from iscan_dash.web.components.topbar import icon_button
+from iscan_dash.web.forms import PlotStart
 from iscan_dash.web.graph import cell_graph
-from iscan_dash.web.ids import PLOT, Plot, Shell
+from iscan_dash.web.ids import Plot, Shell, drawn_by_script, of_plot
 from iscan_dash.web.plots import ColourBy
 from iscan_dash.web.services import Desk, Services
 
 MOST_GENES = 50
 """Genes offered at once."""
 
+GENES = "genes"
+"""Choice of axes that are two genes, chosen beside it."""
+
 KIND_NAMES = {"annotation": "Annotation", "cluster": "Cluster", "metadata": "Metadata"}
 
 
-def layout(services: Services) -> list[Any]:
-    """Return the plot with its controls and legend."""
+def layout(services: Services, number: int = 1, start: PlotStart | None = None) -> list[Any]:
+    """Return a plot with its controls and legend.
+
+    Parameters
+    ----------
+    services
+        The services of the application.
+    number
+        Which plot, 1 to 4.
+    start
+        What it shows at first; the usual when None, and where there is no such thing.
+    """
     study, plots = services.workspace.study, services.plots
-    embedding = study.embeddings[0]
-    bounds = plots.bounds(embedding)
-    first, note = first_spec(services)
+    axes, by = started(services, start or PlotStart())
+    made, note = spec(services, axes, by, labels=True, size=None, opacity=1.0)
+    # What a plot is coloured by below a gene, and when that is taken away again.
+    column = str(by) if by.kind and by.kind != "gene" else str(plots.default_colour())
+    genes = genes_of(study, axes)
+    gene_x, gene_y = genes or (None, None)
+    axes_choice = axes_options(services)
+
+    def own(part: Plot) -> str:
+        return of_plot(part, number)
+
+    controls = [
+        _field(
+            "Axes",
+            dcc.Dropdown(
+                id=own(Plot.EMBEDDING),
+                options=axes_choice,
+                value=GENES if genes else axes,
+                clearable=False,
+                searchable=False,
+            ),
+            hidden=len(axes_choice) == 1,
+        ),
+        *(
+            _field(
+                f"{side} gene",
+                dcc.Dropdown(id=own(part), placeholder="Search", options=_chosen(name), value=name, clearable=False),
+                id=own(field),
+                hidden=not genes,
+            )
+            for side, part, field, name in (
+                ("x", Plot.GENE_X, Plot.GENE_X_FIELD, gene_x),
+                ("y", Plot.GENE_Y, Plot.GENE_Y_FIELD, gene_y),
+            )
+        ),
+        _field(
+            "Colour by",
+            dcc.Dropdown(
+                id=own(Plot.COLOUR),
+                options=colour_options(services),
+                value=column or None,
+                placeholder="Nothing",
+                optionHeight=28,
+                maxHeight=420,
+            ),
+        ),
+        _field(
+            "Gene",
+            dcc.Dropdown(
+                id=own(Plot.GENE),
+                placeholder="Search ( / )",
+                options=_chosen(by.key) if by.kind == "gene" else [],
+                value=by.key if by.kind == "gene" else None,
+                search_order="original",
+            ),
+            hidden=not any(study.shown_matrices),
+        ),
+        _field(
+            "Layer",
+            dcc.Dropdown(
+                id=own(Plot.LAYER), options=layer_options(services), value=by.layer or None, placeholder="Automatic"
+            ),
+            id=own(Plot.LAYER_FIELD),
+            hidden=by.kind != "gene" or len(study.matrix_keys) < 2,
+        ),
+        html.Div(
+            className="plot-actions",
+            children=[
+                _display_menu(number),
+                icon_button(own(Plot.TABLE), "table", "Show as table"),
+                _export_menu(number),
+                icon_button(own(Plot.WINDOW), "box-arrow-up-right", "Open in a window of its own"),
+            ],
+        ),
+    ]
     return [
         html.Div(
+            [html.Span(str(number), className="plot-number", title=f"Plot {number}"), *controls],
             className="plot-controls",
-            children=[
-                _field(
-                    "Embedding",
-                    dcc.Dropdown(
-                        id=Plot.EMBEDDING,
-                        options=[{"value": name, "label": embedding_title(name)} for name in study.embeddings],
-                        value=embedding,
-                        clearable=False,
-                        searchable=False,
-                    ),
-                    hidden=len(study.embeddings) == 1,
-                ),
-                _field(
-                    "Colour by",
-                    dcc.Dropdown(
-                        id=Plot.COLOUR,
-                        options=colour_options(services),
-                        value=str(plots.default_colour()) or None,
-                        placeholder="Nothing",
-                        optionHeight=28,
-                        maxHeight=420,
-                    ),
-                ),
-                _field(
-                    "Gene",
-                    dcc.Dropdown(id=Plot.GENE, placeholder="Search ( / )", options=[], search_order="original"),
-                    hidden=not study.shown_matrices[0] and not any(study.shown_matrices),
-                ),
-                html.Div(
-                    className="plot-tools",
-                    role="toolbar",
-                    **{"aria-label": "Plot tools"},
-                    children=[
-                        icon_button(Plot.PAN, "arrows-move", "Pan (H)", className="active"),
-                        icon_button(Plot.ZOOM, "zoom-in", "Zoom into a rectangle (Z)"),
-                        icon_button(Plot.RESET, "aspect-ratio", "Show all (0)"),
-                        _display_menu(),
-                        icon_button(Plot.TABLE, "table", "Show as table"),
-                        _export_menu(),
-                    ],
-                ),
-            ],
         ),
         html.Div(
             className="plot-body",
             children=[
                 html.Div(
-                    cell_graph(f"{PLOT}-graph", bounds),
-                    id=f"{PLOT}-frame",
+                    cell_graph(drawn_by_script("graph", number), plots.bounds(axes)),
+                    id=drawn_by_script("frame", number),
                     className="scatter",
                 ),
-                html.Aside(id=f"{PLOT}-legend", className="legend", **{"aria-label": "Legend"}),
+                html.Aside(id=drawn_by_script("legend", number), className="legend", **{"aria-label": "Legend"}),
             ],
         ),
-        html.P(note, id=Plot.NOTE, className="plot-note muted", role="note"),
+        html.P(note, id=own(Plot.NOTE), className="plot-note muted", role="note"),
         # With the page itself, so that the first picture needs no further question.
-        dcc.Store(id=Plot.SPEC, data=first),
-        dcc.Store(id=f"{PLOT}-view"),
+        dcc.Store(id=own(Plot.SPEC), data=made),
+        dcc.Store(id=drawn_by_script("view", number)),
         dbc.Modal(
-            [dbc.ModalHeader(dbc.ModalTitle("The plot as a table")), dbc.ModalBody(id=Plot.TABLE_BODY)],
-            id=Plot.TABLE_DIALOG,
+            [dbc.ModalHeader(dbc.ModalTitle("The plot as a table")), dbc.ModalBody(id=own(Plot.TABLE_BODY))],
+            id=own(Plot.TABLE_DIALOG),
             scrollable=True,
         ),
     ]
 
 
-def _field(name: str, control: Any, *, hidden: bool = False) -> html.Div:
-    return html.Div([html.Label(name, htmlFor=control.id), control], className="field", hidden=hidden)
+def _field(name: str, control: Any, **more: Any) -> html.Div:
+    return html.Div([html.Label(name, htmlFor=control.id), control], className="field", **more)
 
 
-def _display_menu() -> Any:
+def _chosen(gene: str | None) -> list[dict[str, str]]:
+    """Return the options of a search that nobody has typed into: Dash drops a value that is not among them."""
+    return [{"value": gene, "label": gene}] if gene else []
+
+
+def _display_menu(number: int) -> Any:
+    def own(part: Plot) -> str:
+        return of_plot(part, number)
+
     return html.Div(
         [
-            icon_button("plot-display", "sliders", "Dots and labels"),
+            icon_button(own(Plot.DISPLAY), "sliders", "Dots and labels"),
             dbc.Popover(
                 dbc.PopoverBody(
                     [
-                        dbc.Switch(id=Plot.LABELS, label="Labels on the plot", value=True),
-                        html.Label("Dot size (0: automatic)", htmlFor=Plot.SIZE),
-                        dcc.Slider(0, 8, 0.5, value=0, marks=None, id=Plot.SIZE),
-                        html.Label("Opacity", htmlFor=Plot.OPACITY),
-                        dcc.Slider(0.1, 1, 0.1, value=1, marks=None, id=Plot.OPACITY),
+                        dbc.Switch(id=own(Plot.LABELS), label="Labels on the plot", value=True),
+                        html.Label("Dot size (0: automatic)", htmlFor=own(Plot.SIZE)),
+                        dcc.Slider(0, 8, 0.5, value=0, marks=None, id=own(Plot.SIZE)),
+                        html.Label("Opacity", htmlFor=own(Plot.OPACITY)),
+                        dcc.Slider(0.1, 1, 0.1, value=1, marks=None, id=own(Plot.OPACITY)),
                     ]
                 ),
-                target="plot-display",
+                target=own(Plot.DISPLAY),
                 trigger="legacy",
                 placement="bottom",
             ),
@@ -122,24 +177,68 @@ def _display_menu() -> Any:
     )
 
 
-def _export_menu() -> Any:
+def _export_menu(number: int) -> Any:
+    def own(part: Plot) -> str:
+        return of_plot(part, number)
+
     return html.Div(
         [
-            icon_button("plot-export", "download", "Save the picture"),
+            icon_button(own(Plot.EXPORT), "download", "Save the picture"),
             dbc.Popover(
                 dbc.PopoverBody(
                     [
-                        dbc.Button("Save as PNG", id=Plot.EXPORT_PNG, color="link", size="sm"),
-                        dbc.Button("Save as SVG", id=Plot.EXPORT_SVG, color="link", size="sm"),
+                        dbc.Button("Save as PNG", id=own(Plot.EXPORT_PNG), color="link", size="sm"),
+                        dbc.Button("Save as SVG", id=own(Plot.EXPORT_SVG), color="link", size="sm"),
                     ],
                     className="menu",
                 ),
-                target="plot-export",
+                target=own(Plot.EXPORT),
                 trigger="legacy",
                 placement="bottom",
             ),
         ]
     )
+
+
+def started(services: Services | Desk, start: PlotStart) -> tuple[str, ColourBy]:
+    """Return the axes and the colours that a plot begins with; the usual ones for what there is not (any more)."""
+    study, plots = services.workspace.study, services.plots
+    axes, by = start.axes, ColourBy.parse(start.by) if start.by else plots.default_colour()
+    try:
+        plots.colours(by)
+    except UnknownColumn:
+        by = plots.default_colour()
+    return known_axes(study, axes), by
+
+
+def known_axes(study: Study, axes: str) -> str:
+    """Return the axes when the study has them, else those of its first embedding."""
+    try:
+        genes = genes_of(study, axes)
+    except UnknownColumn:
+        return study.embeddings[0]
+    return axes if genes or axes in (*study.embeddings, QC_AXES) else study.embeddings[0]
+
+
+def axes_options(services: Services) -> list[dict[str, Any]]:
+    """Return what cells can be placed by: embeddings, counts and genes, two genes."""
+    study = services.workspace.study
+    names = dict.fromkeys([*study.embeddings, *([QC_AXES] if any(study.shown_matrices) else [])])
+    options = [{"value": name, "label": embedding_title(name)} for name in names]
+    return options + ([{"value": GENES, "label": "Two genes"}] if study.genes else [])
+
+
+def chosen_axes(embedding: str, gene_x: str | None, gene_y: str | None) -> str | None:
+    """Return the axes that the controls say, None as long as a gene is to be chosen."""
+    if embedding != GENES:
+        return embedding
+    return gene_axes(gene_x, gene_y) if gene_x and gene_y else None
+
+
+def layer_options(services: Services) -> list[dict[str, Any]]:
+    """Return the matrices that a gene can be read from."""
+    study = services.workspace.study
+    return [{"value": key, "label": key.removeprefix("layers/")} for key in study.matrix_keys]
 
 
 def embedding_title(name: str) -> str:
@@ -203,33 +302,33 @@ def unknown_gene(services: Services | Desk, gene: str | None) -> dict[str, Any] 
     return toast.message("warning", text)
 
 
-def chosen_colour(colour: str | None, gene: str | None) -> ColourBy:
+def chosen_colour(colour: str | None, gene: str | None, layer: str | None = None) -> ColourBy:
     """Return what the controls say to colour by: a gene as long as one is chosen."""
-    return ColourBy("gene", gene) if gene else ColourBy.parse(colour)
+    return ColourBy("gene", gene, layer or "") if gene else ColourBy.parse(colour)
 
 
 def spec(
-    services: Services | Desk, embedding: str, by: ColourBy, *, labels: bool, size: float | None, opacity: float
+    services: Services | Desk, axes: str, by: ColourBy, *, labels: bool, size: float | None, opacity: float
 ) -> tuple[dict[str, Any], str]:
     """Return what the plot shows and the note under it; what was deleted meanwhile is not coloured by any more."""
     study, plots = services.workspace.study, services.plots
     notes = []
-    embedding = embedding if embedding in study.embeddings else study.embeddings[0]
+    axes = known_axes(study, axes)
     try:
         plots.colours(by)
     except UnknownColumn as error:
         notes.append(str(error))
         by = plots.default_colour()
-    made = plots.spec(embedding, by, label_centroids=labels, point_size=size or None, opacity=opacity)
-    if embedding == QC_AXES:
+    made = plots.spec(axes, by, label_centroids=labels, point_size=size or None, opacity=opacity)
+    if study.embeddings == (QC_AXES,) and axes == QC_AXES:
         notes.append("This study has no embedding: cells are placed by their counts and genes.")
-    elif study.is_joint(embedding):
+    elif study.is_joint(axes):
         notes.append("The files' coordinates are drawn together; distances between files may mean nothing.")
-    unplaced = plots.unplaced(embedding)
+    unplaced = plots.unplaced(axes)
     if unplaced:
         notes.append(f"{counted(unplaced, 'cell has', 'cells have')} no position here.")
     if by.kind == "gene":
-        absent = len(study.datasets) - study.genes[by.key].n_files
+        absent = study.gene_matrices(by.key, by.layer).count(None)
         if absent:
             notes.append(f"{by.key} is missing in {absent} of {len(study.datasets)} files.")
     return made, " ".join(notes)
@@ -237,13 +336,29 @@ def spec(
 
 def first_spec(services: Services | Desk) -> tuple[dict[str, Any], str]:
     """Return what the plot shows when the page opens."""
-    study = services.workspace.study
-    by = services.plots.default_colour()
-    return spec(services, study.embeddings[0], by, labels=True, size=None, opacity=1.0)
+    axes, by = started(services, PlotStart())
+    return spec(services, axes, by, labels=True, size=None, opacity=1.0)
 
 
-def as_table(made: dict[str, Any] | None) -> Any:
-    """Return the numbers behind a plot as a table."""
+def selected_counts(services: Services | Desk, by: ColourBy) -> np.ndarray | None:
+    """Count the selected cells of each display code; shape (256,), or None when nothing is selected."""
+    mask = services.selections.mask()
+    if mask is None:
+        return None
+    codes = services.plots.colours(by).codes
+    return np.bincount(np.zeros(mask.sum(), np.uint8) if codes is None else codes[mask], minlength=256)
+
+
+def as_table(made: dict[str, Any] | None, selected: np.ndarray | None = None) -> Any:
+    """Return the numbers behind a plot as a table.
+
+    Parameters
+    ----------
+    made
+        What the plot shows, as `spec` makes it.
+    selected
+        Selected cells of each display code; None when nothing is selected.
+    """
     if not made:
         return "Nothing is drawn yet."
     if made["scale"] != "categorical":
@@ -253,38 +368,56 @@ def as_table(made: dict[str, Any] | None) -> Any:
         what = f"{made['title']} ({made['unit']})" if made["unit"] else made["title"]
         text = f"{what}: the scale runs from {low} to {high}; {shown:,} cells have a value, {n_missing:,} none."
         n_beyond = sum(made["clipped"])
-        return text + (f" {counted(n_beyond, 'value lies', 'values lie')} beyond its ends." if n_beyond else "")
+        text += f" {counted(n_beyond, 'value lies', 'values lie')} beyond its ends." if n_beyond else ""
+        return text if selected is None else f"{text} {counted(int(selected.sum()), 'cell is', 'cells are')} selected."
+
+    def line(name: Any, cells: Any, chosen: Any, cell: Any) -> Any:
+        numbers = [cells] if selected is None else [cells, chosen]
+        return html.Tr([cell(name), *(cell(number, className="number") for number in numbers)])
+
     rows = [
-        html.Tr([html.Td(html.Bdi(row["label"])), html.Td(f"{row['count']:,}", className="number")])
+        line(
+            html.Bdi(row["label"]),
+            f"{row['count']:,}",
+            f"{0 if selected is None else selected[row['code']]:,}",
+            html.Td,
+        )
         for row in made["legend"]
     ]
-    head = html.Thead(html.Tr([html.Th(made["title"] or "Cells"), html.Th("Cells", className="number")]))
+    head = html.Thead(line(made["title"] or "Cells", "Cells", "Selected", html.Th))
     return html.Table([head, html.Tbody(rows)], className="plain-table")
 
 
-def register(app: Dash, services: Services) -> None:
-    """Add the callbacks of the plot."""
+def register(app: Dash, services: Services, number: int) -> None:
+    """Add the callbacks of a plot."""
+
+    def own(part: Plot) -> str:
+        return of_plot(part, number)
+
+    frame, view = drawn_by_script("frame", number), drawn_by_script("view", number)
 
     @app.callback(
-        Output(Plot.COLOUR, "options"),
+        Output(own(Plot.COLOUR), "options"),
         Input(Shell.REVISION, "data"),
         prevent_initial_call=True,
     )
     def offer_colours(_: int | None) -> list[dict[str, Any]]:
         return colour_options(services)
 
-    @app.callback(
-        Output(Plot.GENE, "options"),
-        Input(Plot.GENE, "search_value"),
-        Input(Plot.GENE, "value"),
-        prevent_initial_call=True,
-    )
     def offer_genes(typed: str | None, chosen: str | None) -> Any:
         return gene_options(services, typed, chosen) if typed or chosen else no_update
 
+    for search in (Plot.GENE, Plot.GENE_X, Plot.GENE_Y):
+        app.callback(
+            Output(own(search), "options"),
+            Input(own(search), "search_value"),
+            Input(own(search), "value"),
+            prevent_initial_call=True,
+        )(offer_genes)
+
     @app.callback(
         Output(Shell.TOAST, "data", allow_duplicate=True),
-        Input(Plot.GENE, "value"),
+        Input(own(Plot.GENE), "value"),
         prevent_initial_call=True,
     )
     def name_unknown_gene(gene: str | None) -> Any:
@@ -292,47 +425,80 @@ def register(app: Dash, services: Services) -> None:
         return unknown_gene(services, gene) or no_update
 
     @app.callback(
-        Output(Plot.SPEC, "data"),
-        Output(Plot.NOTE, "children"),
-        Input(Plot.EMBEDDING, "value"),
-        Input(Plot.COLOUR, "value"),
-        Input(Plot.GENE, "value"),
-        Input(Plot.LABELS, "value"),
-        Input(Plot.SIZE, "value"),
-        Input(Plot.OPACITY, "value"),
+        Output(own(Plot.SPEC), "data"),
+        Output(own(Plot.NOTE), "children"),
+        Input(own(Plot.EMBEDDING), "value"),
+        Input(own(Plot.GENE_X), "value"),
+        Input(own(Plot.GENE_Y), "value"),
+        Input(own(Plot.COLOUR), "value"),
+        Input(own(Plot.GENE), "value"),
+        Input(own(Plot.LAYER), "value"),
+        Input(own(Plot.LABELS), "value"),
+        Input(own(Plot.SIZE), "value"),
+        Input(own(Plot.OPACITY), "value"),
         Input(Shell.REVISION, "data"),
         prevent_initial_call=True,
-        running=[(Output(f"{PLOT}-frame", "className"), "scatter is-busy", "scatter")],
+        running=[(Output(frame, "className"), "scatter is-busy", "scatter")],
     )
     def show(
-        embedding: str, colour: str | None, gene: str | None, labels: bool, size: float, opacity: float, _: int | None
-    ) -> tuple[dict[str, Any], str]:
-        by = chosen_colour(colour, gene)
-        return spec(services, embedding, by, labels=labels, size=size, opacity=opacity)
+        embedding: str,
+        gene_x: str | None,
+        gene_y: str | None,
+        colour: str | None,
+        gene: str | None,
+        layer: str | None,
+        labels: bool,
+        size: float,
+        opacity: float,
+        _: int | None,
+    ) -> tuple[Any, Any]:
+        axes = chosen_axes(embedding, gene_x, gene_y)
+        if axes is None:
+            return no_update, "Choose a gene for each axis."
+        by = chosen_colour(colour, gene, layer)
+        return spec(services, axes, by, labels=labels, size=size, opacity=opacity)
 
     @app.callback(
-        Output(Plot.TABLE_DIALOG, "is_open"),
-        Output(Plot.TABLE_BODY, "children"),
-        Input(Plot.TABLE, "n_clicks"),
-        State(Plot.SPEC, "data"),
+        Output(own(Plot.TABLE_DIALOG), "is_open"),
+        Output(own(Plot.TABLE_BODY), "children"),
+        Input(own(Plot.TABLE), "n_clicks"),
+        State(own(Plot.COLOUR), "value"),
+        State(own(Plot.GENE), "value"),
+        State(own(Plot.LAYER), "value"),
         prevent_initial_call=True,
     )
-    def show_table(_: int | None, made: dict[str, Any] | None) -> tuple[bool, Any]:
-        return True, as_table(made)
+    def show_table(_: int | None, colour: str | None, gene: str | None, layer: str | None) -> tuple[bool, Any]:
+        by = chosen_colour(colour, gene, layer)
+        axes = services.workspace.study.embeddings[0]
+        made, _note = spec(services, axes, by, labels=False, size=None, opacity=1.0)
+        # What was deleted meanwhile is not what the plot is coloured by any more.
+        return True, as_table(made, selected_counts(services, ColourBy.parse(made["by"])))
 
-    app.clientside_callback(ClientsideFunction("iscan", "draw"), Input(Plot.SPEC, "data"))
+    app.clientside_callback(ClientsideFunction("iscan", f"draw{number}"), Input(own(Plot.SPEC), "data"))
     app.clientside_callback(
         ClientsideFunction("iscan", "clearGene"),
-        Output(Plot.GENE, "value"),
-        Input(Plot.COLOUR, "value"),
-        State(Plot.GENE, "value"),
+        Output(own(Plot.GENE), "value"),
+        Input(own(Plot.COLOUR), "value"),
+        State(own(Plot.GENE), "value"),
         prevent_initial_call=True,
     )
     app.clientside_callback(
-        ClientsideFunction("iscan", "keepLink"),
-        Input(Plot.EMBEDDING, "value"),
-        Input(Plot.COLOUR, "value"),
-        Input(Plot.GENE, "value"),
-        Input(f"{PLOT}-view", "data"),
-        Input(Shell.LOCATION, "pathname"),
+        ClientsideFunction("iscan", "showFields"),
+        Output(own(Plot.GENE_X_FIELD), "hidden"),
+        Output(own(Plot.GENE_Y_FIELD), "hidden"),
+        Output(own(Plot.LAYER_FIELD), "hidden"),
+        Input(own(Plot.EMBEDDING), "value"),
+        Input(own(Plot.GENE), "value"),
+        State(own(Plot.LAYER), "options"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        ClientsideFunction("iscan", f"keep{number}"),
+        Input(own(Plot.EMBEDDING), "value"),
+        Input(own(Plot.GENE_X), "value"),
+        Input(own(Plot.GENE_Y), "value"),
+        Input(own(Plot.COLOUR), "value"),
+        Input(own(Plot.GENE), "value"),
+        Input(own(Plot.LAYER), "value"),
+        Input(view, "data"),
     )

@@ -15,9 +15,14 @@ SHORTCUTS = (
     ("Ctrl+Z", "Undo the last edit"),
     ("Ctrl+Shift+Z", "Redo it"),
     ("/", "Search a gene to colour by"),
-    ("H", "Pan the plot"),
+    ("H", "Pan the plots"),
     ("Z", "Zoom into a rectangle"),
-    ("0", "Show the whole plot"),
+    ("0", "Show the whole plots"),
+    ("L", "Lasso: draw round cells"),
+    ("B", "Box: drag over cells"),
+    ("Shift, Alt", "While drawing: add an area, take away from the last"),
+    ("I", "Invert the plot's areas"),
+    ("Esc", "Give up drawing; back to panning"),
     ("?", "These shortcuts"),
 )
 
