@@ -199,7 +199,10 @@
           found = { ...answer, values: [...answer.values] };
           // The missing ones come first: at the end of a thousand nobody would see them.
           const isSought = !q || "missing".includes(q.toLocaleLowerCase());
-          list.replaceChildren(...(answer.missing && isSought ? [row({ label: "", count: answer.missing }, true)] : []), ...rows);
+          list.replaceChildren(
+            ...(answer.missing && isSought ? [row({ label: "", count: answer.missing }, true)] : []),
+            ...rows,
+          );
           if (!list.childElementCount)
             list.append(make("p", { class: "muted", textContent: q ? "No value matches" : "No cell has a value here" }));
         }
@@ -375,13 +378,14 @@
         [from, low],
         [to, high],
       ])
-        if (document.activeElement !== input) input.value = value === null ? "" : shortest(value);
+        if (document.activeElement !== input && !problem.textContent) input.value = value === null ? "" : shortest(value);
       missingBox.checked = missing;
       turned.checked = not;
     }
 
     /** A number between the ends of the data is open where it reaches them. */
     function set(newLow, newHigh) {
+      problem.textContent = "";
       low = newLow === null || newLow <= data.low ? null : newLow;
       high = newHigh === null || newHigh >= data.high ? null : newHigh;
       draw();
@@ -397,13 +401,18 @@
       const step = data.integral ? Math.max(1, finest) : finest;
       return Number((Math.round(value / step) * step).toPrecision(12));
     };
+    /** The value under the pointer; all that lies beyond it where it is at an edge. */
+    const valueUnder = (event) => {
+      const part = partOf(event);
+      return part <= 0 ? -Infinity : part >= 1 ? Infinity : rounded(valueAt(part));
+    };
     let anchor = null; // where the drag began, as a value
     let moved = false;
     canvas.addEventListener("pointerdown", (event) => {
       if (!data || event.button) return;
       const side = event.target.dataset.side;
       // A handle is dragged against the other end.
-      anchor = side === "low" ? (high ?? data.high) : side === "high" ? (low ?? data.low) : rounded(valueAt(partOf(event)));
+      anchor = side === "low" ? (high ?? data.high) : side === "high" ? (low ?? data.low) : valueUnder(event);
       moved = false;
       canvas.setPointerCapture(event.pointerId);
       event.preventDefault();
@@ -412,7 +421,7 @@
     canvas.addEventListener("pointermove", (event) => {
       if (anchor === null) return;
       moved = true;
-      const value = rounded(valueAt(partOf(event)));
+      const value = valueUnder(event);
       set(Math.min(anchor, value), Math.max(anchor, value));
     });
     const release = () => {
@@ -444,45 +453,45 @@
       changeLater();
     });
 
-    /** Read the fields; what is no number is said, and nothing changes. */
-    function readFields() {
-      const read = [from, to].map((input) =>
-        input.value.trim() === "" ? null : Number(input.value.replace("\u2212", "-").replace(/,/g, "")),
-      );
-      if (read.some((value) => value !== null && !Number.isFinite(value))) {
-        problem.textContent = "Enter a number, or leave the field empty.";
-        return;
-      }
-      if (read[0] !== null && read[1] !== null && read[0] > read[1]) {
+    /** Take over what was typed, neither rounded nor kept within the data; what is no number changes nothing. */
+    function read(input) {
+      const text = input.value.trim();
+      const value = text === "" ? null : Number(text.replace("\u2212", "-").replace(/,/g, ""));
+      const [newLow, newHigh] = input === from ? [value, high] : [low, value];
+      if (value !== null && !Number.isFinite(value)) problem.textContent = "Enter a number, or leave the field empty.";
+      else if (newLow !== null && newHigh !== null && newLow > newHigh)
         problem.textContent = "The lowest value is above the highest one.";
-        return;
+      else {
+        problem.textContent = "";
+        [low, high] = [newLow, newHigh];
+        draw();
+        change();
       }
-      problem.textContent = "";
-      // As typed: not rounded, and beyond the ends of the data too.
-      [low, high] = read;
-      draw();
-      change();
     }
-    for (const input of [from, to]) input.addEventListener("change", readFields);
+    for (const input of [from, to]) input.addEventListener("change", () => read(input));
     missingBox.addEventListener("change", () => {
       missing = missingBox.checked;
       change();
     });
     whole.addEventListener("click", () => {
-      [low, high] = [null, null];
-      draw();
+      set(null, null);
       change();
     });
 
     ask("histogram", { kind, key })
       .then((answer) => {
         data = answer;
-        const most = Math.max(1, ...data.counts);
+        // A bar that dwarfs all others, such as the zeros of a gene, is cut short, with a gap that says so.
+        const [first = 1, second = first] = [...data.counts].sort((a, b) => b - a);
+        const most = Math.max(1, first > 4 * second && second ? second * 1.25 : first);
         data.counts.forEach((count, k) => {
           const [a, b] = [place(data.edges[k]) * WIDTH, place(data.edges[k + 1]) * WIDTH];
-          // What is rare is seen beside what is not: a bar of one cell is a pixel high.
-          const height = count ? Math.max(1.5, (count / most) * (HEIGHT - 4)) : 0;
-          const bar = svg("rect", { x: a, width: Math.max(0.5, b - a - 0.6), y: HEIGHT - height, height });
+          // What is rare is seen beside what is not.
+          const height = count ? Math.min(HEIGHT, Math.max(1.5, (count / most) * (HEIGHT - 4))) : 0;
+          const size = { x: a, width: Math.max(0.5, b - a - 0.6) };
+          const bar = svg("g", {});
+          bar.append(svg("rect", { ...size, y: HEIGHT - height, height }));
+          if (count > most) bar.append(svg("rect", { ...size, y: 8, height: 3, class: "filter-cut" }));
           bar.dataset.middle = (a + b) / 2 / WIDTH;
           const tip = svg("title", {});
           tip.textContent = `${shortest(data.edges[k])} to ${shortest(data.edges[k + 1])}: ${cellsText(count)}`;
