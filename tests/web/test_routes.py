@@ -309,7 +309,7 @@ def test_the_state_of_the_server(client: FlaskClient, app: Dash) -> None:
     response = client.get("/api/v1/status")
     assert response.headers["Cache-Control"] == "no-store"
     status = response.get_json()
-    told = {"revision", "save", "reason", "draft", "saved_at", "changed_files", "needs_name", "notices"}
+    told = {"revision", "save", "reason", "draft", "saved_at", "changed_files", "needs_name", "notices", "selection"}
     assert set(status) == told
     assert status["revision"] == services_of(app).workspace.revision
     assert status["changed_files"] == []
