@@ -126,6 +126,8 @@
   /** A closed dropdown keeps the focus after a choice; one that is open searches for what is typed. */
   const isTyping = (element) => element.closest(`${TYPING}, .dash-dropdown[aria-expanded=true]`);
 
+  iscan.isTyping = isTyping;
+
   const KEYS = {
     "/": () => {
       byId(iscan.plots.currentPart("gene")).click();
@@ -249,6 +251,7 @@
       ...iscan.newAnnotation,
       ...iscan.naming,
       ...iscan.importTable,
+      ...iscan.editTable,
     },
   });
 })();

@@ -87,9 +87,10 @@ class Retry(BaseModel):
 class Answer(BaseModel):
     """Another button of a message."""
 
-    verb: Literal["restore", "reattach", "leave"]
+    verb: Literal["restore", "reattach", "leave", "undo"]
     annotation: str = ""
     fingerprint: str = ""
+    seq: int = 0
 
 
 class Steps(BaseModel):

@@ -204,6 +204,21 @@ class Existing(StrEnum):
     REVERT_TARGET = "existing-revert-target"
 
 
+class Edit(StrEnum):
+    """Edit Annotation. What is on the page besides is drawn by its scripts."""
+
+    STATE = "edit-state"
+    ACTION = "edit-action"
+    ANSWER = "edit-answer"
+    OPEN = "edit-open"
+    ASSIGN = "edit-assign"
+    CHECK = "edit-check"
+    TOOLS = "edit-tools"
+    CHIPS = "edit-chips"
+    GRID = "edit-grid"
+    LABELS = "edit-labels"
+
+
 PLOTS = (1, 2, 3, 4)
 """The numbers of the plots."""
 

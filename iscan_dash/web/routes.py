@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from iscan_dash.errors import IscanError, StorageError
 from iscan_dash.services.export import distinct, export_lines
+from iscan_dash.web import edit_routes
 from iscan_dash.web.components import toast
 from iscan_dash.web.forms import CopyForm
 from iscan_dash.web.plots import ColourBy
@@ -81,6 +82,8 @@ def register(server: flask.Flask, services: Services) -> None:
         end = min(asked.end, asked.start + MOST_ROWS)
         rows, total = services.previews.rows(asked.form, asked.start, end, asked.contains, asked.sort)
         return _json({"rows": rows, "total": total})
+
+    edit_routes.add(routes, services, _json)
 
     @routes.post("/api/v1/import")
     @takes_body(LARGEST_UPLOAD)

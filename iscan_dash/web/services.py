@@ -3,6 +3,7 @@
 import threading
 from dataclasses import dataclass
 
+from iscan_dash.services.edit_table import EditTable
 from iscan_dash.services.hashes import FileHashes
 from iscan_dash.services.merge_run import MergeRun
 from iscan_dash.services.selections import Selections
@@ -35,6 +36,8 @@ class Desk:
         Old drafts that may be brought here.
     selections
         The cells that are selected.
+    edit_table
+        The grid in which labels are edited, with its ticks.
     """
 
     workspace: Workspace
@@ -44,6 +47,7 @@ class Desk:
     merge_run: MergeRun
     offers: Offers
     selections: Selections
+    edit_table: EditTable
 
 
 class Services:
@@ -98,6 +102,11 @@ class Services:
         """The cells that are selected."""
         return self._own().selections
 
+    @property
+    def edit_table(self) -> EditTable:
+        """The grid in which labels are edited, with its ticks."""
+        return self._own().edit_table
+
     def _own(self) -> Desk:
         user = current_user()
         return self.desk(user.id, user.name)
@@ -116,6 +125,7 @@ class Services:
                     MergeRun(),
                     Offers(workspace),
                     selections,
+                    EditTable(workspace, selections.mask, selections.text),
                 )
             return self._desks[user]
 

@@ -23,11 +23,13 @@ SHORTCUTS = (
     ("Shift, Alt", "While drawing: add an area, take away from the last"),
     ("I", "Invert the plot's areas"),
     ("Esc", "Give up drawing; back to panning"),
+    ("A", "Label cells: the field for the new value"),
+    ("1-9", "A recent label, when cells are labelled; Enter assigns it"),
     ("?", "These shortcuts"),
 )
 
 
-VERBS = ("restore", "reattach", "leave")
+VERBS = ("restore", "reattach", "leave", "undo")
 """What buttons of messages ask for."""
 
 
@@ -111,6 +113,8 @@ def redo(services: Services, seq: int | None) -> tuple[int, dict[str, Any]]:
 def answer(services: Services, given: Answer) -> tuple[Any, dict[str, Any]]:
     """Do what a button of a message asks for."""
     workspace = services.workspace
+    if given.verb == "undo":
+        return undo(services, given.seq)
     if given.verb == "restore":
         restored = workspace.restore(given.annotation)
         return workspace.revision, toast.message("success", f'"{restored.live.name}" is back.')

@@ -1,0 +1,419 @@
+"""What the page Edit Annotation asks for: rows, ticks, labels, and edits of them."""
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter
+
+from iscan_dash.core.annotations import Annotation, label_edits
+from iscan_dash.core.annotations.names import check_label
+from iscan_dash.core.study.row_filter import Between, Condition, Contains, OneOf
+from iscan_dash.core.words import counted
+from iscan_dash.errors import UnknownColumn
+from iscan_dash.services.edit_table import EditTable, Target, View
+from iscan_dash.services.labelling import merged_by, split_counts
+from iscan_dash.services.workspace import Source, Workspace
+from iscan_dash.web.components import toast
+
+MOST_CELLS = 2**53
+"""No study has as many cells; larger numbers have no place in an array."""
+
+MOST_LABELS = 2000
+"""Labels that the page is told of at once; it asks for others by what they contain."""
+
+MOST_CHANGES = 200
+"""Labels that a preview of find and replace lists."""
+
+Place = Annotated[int, Field(ge=0, le=MOST_CELLS)]
+Text = Annotated[str, Field(max_length=2000)]
+
+
+# -- rows and ticks --------------------------------------------------------------------------------------------------
+
+
+class LabelsForm(BaseModel):
+    """Labels of a list."""
+
+    kind: Literal["labels"] = Field(alias="is")
+    values: list[Text] = Field(max_length=5000)
+    missing: bool = False
+    is_not: bool = Field(default=False, alias="not")
+
+    def condition(self) -> Condition:
+        """Return what rows have to meet."""
+        return OneOf(frozenset(self.values), self.missing, self.is_not)
+
+
+class RangeForm(BaseModel):
+    """Numbers of a range."""
+
+    kind: Literal["range"] = Field(alias="is")
+    low: FiniteFloat | None = None
+    high: FiniteFloat | None = None
+    numbers: bool = True
+    missing: bool = False
+
+    def condition(self) -> Condition:
+        """Return what rows have to meet."""
+        return Between(self.low, self.high, self.numbers, self.missing)
+
+
+class TextForm(BaseModel):
+    """A text that ids contain."""
+
+    kind: Literal["text"] = Field(alias="is")
+    text: str = Field(max_length=200)
+
+    def condition(self) -> Condition:
+        """Return what rows have to meet."""
+        return Contains(self.text)
+
+
+ConditionForm = Annotated[LabelsForm | RangeForm | TextForm, Field(discriminator="kind")]
+
+
+class ViewForm(BaseModel):
+    """Which rows are seen, and in which order."""
+
+    where: dict[str, ConditionForm] = Field(default_factory=dict, max_length=64)
+    sort: list[tuple[str, bool]] = Field(default_factory=list, max_length=16)
+    only_ticked: bool = False
+    only_selected: bool = False
+
+    def view(self) -> View:
+        """Return the view that was asked for."""
+        where = {key: form.condition() for key, form in self.where.items()}
+        return View(where, tuple(self.sort), self.only_ticked, self.only_selected)
+
+
+class RowsRequest(BaseModel):
+    """A page of the grid."""
+
+    view: ViewForm
+    columns: list[str] = Field(default_factory=list, max_length=200)
+    start: Place
+    end: Place
+
+
+class TickRequest(BaseModel):
+    """Ticks to set or to take away: of one cell, of rows between two places, of all rows of a view, or all of them."""
+
+    do: Literal["one", "between", "all", "clear"]
+    row: Place = 0
+    first: Place = 0
+    last: Place = 0
+    is_on: bool = True
+    view: ViewForm = Field(default_factory=ViewForm)
+
+
+def tick(table: EditTable, asked: TickRequest) -> int:
+    """Set ticks or take them away, and return how many cells are ticked then."""
+    if asked.do == "one":
+        table.tick(asked.row, asked.is_on)
+    elif asked.do == "between":
+        table.tick_between(asked.view.view(), asked.first, asked.last, asked.is_on)
+    elif asked.do == "all":
+        table.tick_all(asked.view.view(), asked.is_on)
+    else:
+        table.clear_ticks()
+    return table.n_ticked
+
+
+# -- what the page shows ---------------------------------------------------------------------------------------------
+
+
+def state(workspace: Workspace, table: EditTable) -> dict[str, Any]:
+    """Return what the page is built of: annotations, columns to choose from, and counts."""
+    study = workspace.study
+    own, others = workspace.annotations(), workspace.others()
+    columns = [
+        {
+            "key": f"{'cluster' if info.role == 'cluster' else 'metadata'}:{info.name}",
+            "title": info.name,
+            "kind": "number" if info.treat_as == "number" else "category",
+            "group": "cluster" if info.role == "cluster" else "metadata",
+        }
+        for info in study.columns.values()
+        if info.treat_as in {"category", "number"}
+    ]
+    return {
+        "cells": study.n_cells,
+        "ticked": table.n_ticked,
+        "annotations": [_annotation(one, is_own=True) for one in own] + [_annotation(one) for one in others],
+        "columns": columns,
+    }
+
+
+def _annotation(one: Annotation, *, is_own: bool = False) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "name": one.live.name,
+        "owner": one.live.owner,
+        "created": one.live.created,
+        "own": is_own,
+        "version": one.version,
+        "labels": len(one.live.labels),
+    }
+
+
+def labels(workspace: Workspace, annotation_id: str, search: str = "") -> dict[str, Any]:
+    """Return the labels of an annotation that contain a text, ignoring case, with all that is known of them."""
+    one = workspace.annotation(annotation_id)
+    wanted = search.casefold()
+    found = [label for label in one.live.labels if wanted in label.text.casefold()]
+    return {
+        "annotation": one.id,
+        "version": one.version,
+        "own": workspace.is_own(one.id),
+        "n_labels": len(one.live.labels),
+        "n_found": len(found),
+        "labels": [
+            {
+                "id": label.id,
+                "text": label.text,
+                "colour": label.colour,
+                "count": one.counts[label.id],
+                "description": label.description,
+                "ontology": label.ontology,
+                "markers": label.markers,
+                "absent_markers": label.absent_markers,
+            }
+            for label in found[:MOST_LABELS]
+        ],
+        "twins": [[label.id for label in group] for group in label_edits.case_twins(one.live)][:MOST_CHANGES],
+    }
+
+
+class SplitRequest(BaseModel):
+    """A label that may be split by a column."""
+
+    annotation: str
+    label: int
+    column: str
+
+
+def split_preview(workspace: Workspace, asked: SplitRequest) -> dict[str, Any]:
+    """Return what splitting a label by a column would find in its cells."""
+    counts, n_missing = split_counts(
+        workspace.annotation(asked.annotation), asked.label, _category(workspace, asked.column)
+    )
+    return {"n_values": len(counts), "values": counts[:MOST_CHANGES], "missing": n_missing}
+
+
+class ReplaceRequest(BaseModel):
+    """What to find in labels, and what to put in its place."""
+
+    annotation: str
+    find: str = Field(max_length=500)
+    substitute: str = Field(max_length=500)
+    is_pattern: bool = False
+    ignore_case: bool = False
+
+
+def replace_preview(workspace: Workspace, asked: ReplaceRequest) -> dict[str, Any]:
+    """Return what find and replace would make of the labels.
+
+    Raises
+    ------
+    NameRefused
+        The regular expression is none (E18), or what would come of a label breaks a rule.
+    """
+    texts = workspace.find_in_labels(
+        asked.annotation, asked.find, asked.substitute, is_pattern=asked.is_pattern, ignore_case=asked.ignore_case
+    )
+    one = workspace.annotation(asked.annotation)
+    known = {own: text for own, text in texts.items() if own in one.live.by_id}
+    changes = [[one.live.by_id[own].text, text, one.counts[own]] for own, text in known.items()]
+    return {"n_labels": len(known), "changes": changes[:MOST_CHANGES], "merged": merged_by(one, known)}
+
+
+# -- edits -----------------------------------------------------------------------------------------------------------
+
+
+class Edit(BaseModel):
+    """An edit of an annotation, made on the version that the page showed; the answer carries its number."""
+
+    serial: int
+    annotation: str
+    version: int
+
+
+class Assign(Edit):
+    """Give cells a label."""
+
+    do: Literal["assign"]
+    value: Text
+    target: Target
+    expected: Place
+    view: ViewForm = Field(default_factory=ViewForm)
+
+
+class AssignOne(Edit):
+    """Give one cell a label."""
+
+    do: Literal["assign one"]
+    value: Text
+    row: Place
+
+
+class AddLabel(Edit):
+    """Add a label."""
+
+    do: Literal["add"]
+    text: Text
+
+
+class RenameLabel(Edit):
+    """Rename a label."""
+
+    do: Literal["rename"]
+    label: int
+    text: Text
+
+
+class RecolourLabel(Edit):
+    """Give a label another colour."""
+
+    do: Literal["recolour"]
+    label: int
+    colour: str = Field(max_length=16)
+
+
+class MergeLabels(Edit):
+    """Give the cells of some labels another one."""
+
+    do: Literal["merge"]
+    sources: list[int] = Field(max_length=MOST_LABELS)
+    into: int
+
+
+class DeleteLabel(Edit):
+    """Take a label away."""
+
+    do: Literal["delete"]
+    label: int
+
+
+class SplitLabel(Edit):
+    """Split a label by a column."""
+
+    do: Literal["split"]
+    label: int
+    column: str
+    delimiter: str = Field("_", max_length=8)
+
+
+class ReplaceInLabels(Edit, ReplaceRequest):
+    """Find and replace in labels."""
+
+    do: Literal["replace"]
+
+
+class DetailLabel(Edit):
+    """Note something of a label."""
+
+    do: Literal["detail"]
+    label: int
+    description: str = Field("", max_length=10_000)
+    ontology: Text = ""
+    markers: list[Text] = Field(default_factory=list, max_length=1000)
+    absent_markers: list[Text] = Field(default_factory=list, max_length=1000)
+
+
+AnyEdit = Annotated[
+    Assign
+    | AssignOne
+    | AddLabel
+    | RenameLabel
+    | RecolourLabel
+    | MergeLabels
+    | DeleteLabel
+    | SplitLabel
+    | ReplaceInLabels
+    | DetailLabel,
+    Field(discriminator="do"),
+]
+
+read_edit: TypeAdapter[AnyEdit] = TypeAdapter(AnyEdit)
+
+
+def perform(workspace: Workspace, table: EditTable, edit: AnyEdit) -> dict[str, Any] | None:
+    """Make an edit, and return what to ask the user instead when there is a question.
+
+    Returns
+    -------
+    dict or None
+        For a label that would be renamed to another one's text, that one: ``label``, ``text``, ``count``.
+    """
+    own, version = edit.annotation, edit.version
+    match edit:
+        case Assign():
+            cells = table.expected_target(edit.target, edit.view.view(), edit.expected)
+            workspace.assign(own, cells, edit.value, version, table.chosen_by(edit.target))
+        case AssignOne():
+            cells = np.zeros(workspace.study.n_cells, bool)
+            if edit.row >= len(cells):
+                raise UnknownColumn("This study has no such cell. Load the page again.")
+            cells[edit.row] = True
+            workspace.assign(own, cells, edit.value, version)
+        case AddLabel():
+            workspace.add_label(own, edit.text, version)
+        case RenameLabel():
+            one = workspace.annotation(own)
+            known = label_edits.label_of(one.live, check_label(edit.text)) if edit.text.strip() else None
+            if known is not None and known.id != edit.label and one.version == version:
+                return {"label": known.id, "text": known.text, "count": one.counts[known.id]}
+            workspace.rename_label(own, edit.label, edit.text, version)
+        case RecolourLabel():
+            workspace.recolour_label(own, edit.label, edit.colour, version)
+        case MergeLabels():
+            workspace.merge_labels(own, edit.sources, edit.into, version)
+        case DeleteLabel():
+            workspace.delete_label(own, edit.label, version)
+        case SplitLabel():
+            workspace.split_label(own, edit.label, _category(workspace, edit.column), edit.delimiter, version)
+        case ReplaceInLabels():
+            workspace.replace_in_labels(
+                own,
+                edit.find,
+                edit.substitute,
+                version,
+                is_pattern=edit.is_pattern,
+                ignore_case=edit.ignore_case,
+            )
+        case DetailLabel():
+            workspace.detail_label(
+                own,
+                edit.label,
+                version,
+                description=edit.description,
+                ontology=edit.ontology,
+                markers=edit.markers,
+                absent_markers=edit.absent_markers,
+            )
+    return None
+
+
+def said(workspace: Workspace, edit: AnyEdit) -> dict[str, Any]:
+    """Return the message after an edit: what happened, with the way back."""
+    one = workspace.annotation(edit.annotation)
+    if one.version == edit.version:
+        return toast.message("warning", _nothing(one, edit))
+    event = workspace.history(edit.annotation)[0]
+    return toast.message("success", f"{event.description}.", toast.action("Undo", "undo", seq=event.seq))
+
+
+def _nothing(one: Annotation, edit: AnyEdit) -> str:
+    """Say why an edit changed nothing."""
+    if isinstance(edit, Assign) and edit.expected == 0:
+        return "No cells are chosen, so nothing was changed."
+    if isinstance(edit, Assign):
+        return f"{counted(edit.expected, 'cell has', 'cells have')} this label already; nothing was changed."
+    if isinstance(edit, SplitLabel) and edit.label in one.live.by_id:
+        return f'No cell of "{one.live.label(edit.label).text}" has a value there; nothing was changed.'
+    return "Nothing was changed: it is so already."
+
+
+def _category(workspace: Workspace, key: str) -> Any:
+    kind, _, name = key.partition(":")
+    return workspace.category(Source(kind, name))
