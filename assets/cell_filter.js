@@ -436,13 +436,13 @@
         class: "btn btn-link btn-sm",
         textContent: "Lasso (L)",
         title: "Draw around cells, on any plot",
-        onclick: () => iscan.plots.tool("lasso"),
+        onclick: () => iscan.selection.tool("lasso"),
       }),
       make("button", {
         class: "btn btn-link btn-sm",
         textContent: "Box (B)",
         title: "Draw a box around cells, on any plot",
-        onclick: () => iscan.plots.tool("box"),
+        onclick: () => iscan.selection.tool("box"),
       }),
     );
     const explain = make("p", { class: "muted filter-explain" });

@@ -138,7 +138,7 @@
         "div",
         { class: "strip-menu" },
         item(area.inverted ? "Take its inside" : "Invert", () => act({ do: "invert_area", id: area.id })),
-        item("Redraw", () => iscan.plots.redraw(area)),
+        item("Redraw", () => iscan.selection.redraw(area)),
         item("Delete", () => act({ do: "delete_area", id: area.id })),
       ),
       make("p", { class: "muted", textContent: `Drawn on ${area.axes_title}` }),

@@ -1,17 +1,21 @@
 """The Cell Filter: conditions on columns, genes, ids and areas; their counts and cells compared with the file itself."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser.chromium import Browser
+from tests.browser.conftest import Serve
 from tests.browser.pages import ExistingAnnotations, NewAnnotation, PlotPanel, Shell
 from tests.browser.selection_pages import Box, CellFilter, FilteredAnnotation, Selection, Strip
 from tests.browser.server import Server
 from tests.browser.studies import N_CELLS, small_obs, small_values
+from tests.studies import write_study
 
 pytestmark = pytest.mark.browser
 
@@ -21,7 +25,7 @@ LEFT: Box = (-3, 3, -3, 9)
 
 
 @pytest.fixture(scope="module")
-def xy(small_file: object) -> np.ndarray:
+def xy(small_file: Path) -> np.ndarray:
     """Where the cells are; shape (2, n_cells)."""
     return np.asarray(ad.read_h5ad(small_file).obsm["X_umap"], np.float64).T
 
@@ -211,7 +215,7 @@ def test_a_range_of_numbers_is_brushed(strip: Strip, panel: CellFilter, selectio
     strip.wait_for("No cells selected")
 
 
-def test_a_range_of_a_gene_is_chosen(strip: Strip, panel: CellFilter, selection: Selection, small_file: object) -> None:
+def test_a_range_of_a_gene_is_chosen(strip: Strip, panel: CellFilter, selection: Selection, small_file: Path) -> None:
     values = np.asarray(ad.read_h5ad(small_file)[:, "CD3D"].X, np.float64).ravel()
     panel.open("Genes").gene("cd3", "CD3D")
     middle = float(f"{np.median(values[values > 0]):.3f}")
@@ -240,6 +244,55 @@ def test_pasted_ids_are_reported(strip: Strip, panel: CellFilter, selection: Sel
     expect(strip, selection, np.arange(N_CELLS) == 1)
     assert panel.report() == "1 cell"
     assert len(strip.chips()) == 1
+
+
+def test_ids_of_several_samples_need_the_sample(browser: Browser, serve: Serve, tmp_path: Path) -> None:
+    paths = []
+    for name in ("one", "two"):
+        cells = [f"c{number}" for number in range(5)]
+        obs = {"kept": pd.Categorical(["yes", "no", "yes", "no", "yes"])}
+        umap = {"X_umap": np.zeros((5, 2), np.float32)}
+        paths.append(write_study(tmp_path / f"{name}.h5ad", obs, cells=cells, obsm=umap))
+    Shell(browser).open(serve("serve", *paths, "--single-user"))
+    strip, panel, selection = Strip(browser), CellFilter(browser), Selection(browser)
+    panel.open("Cell IDs")
+    panel.paste(["c1", "two\tc3", "c9"])
+    strip.wait_for("1 of 10 cells")
+    assert panel.report() == "1 cell; 1 not in this study; 1 in several samples: add the sample (first: c1)"
+    found = selection.cells(10)
+    assert found is not None and np.flatnonzero(found).tolist() == [8]
+    strip.clear()
+    panel.open("Sample")
+    browser.until(panel.values, {"one": 5, "two": 5})
+    panel.tick("two")
+    strip.wait_for("5 of 10 cells")
+    assert [chip.removeprefix("sample:") for chip in strip.chips()] == ["Sample in {two}"]
+
+
+def test_a_column_of_very_many_values(browser: Browser, serve: Serve, tmp_path: Path) -> None:
+    n_cells = 700
+    names = [f"clone {number:03}" for number in range(n_cells)]
+    umap = {"X_umap": np.zeros((n_cells, 2), np.float32)}
+    path = write_study(tmp_path / "many.h5ad", {"clone": pd.Categorical(names)}, obsm=umap)
+    Shell(browser).open(serve("serve", path, "--single-user"))
+    strip, panel = Strip(browser), CellFilter(browser)
+    panel.open("Metadata", "clone")
+    browser.until(panel.status, "700 values, 0 ticked")
+    n_first = len(panel.values())
+    assert n_first < n_cells
+    # More come as one scrolls; all are meant by All, seen or not.
+    browser.js("const list = document.querySelector('.filter-values'); list.scrollTop = list.scrollHeight")
+    browser.wait(lambda: len(panel.values()) > n_first, "more values")
+    panel.search("clone 1")
+    browser.until(panel.status, "100 of 700 values listed, 0 ticked")
+    panel.tick_all()
+    strip.wait_for("100 of 700 cells")
+    panel.search("")
+    browser.until(panel.status, "700 values, 100 ticked")
+    panel.tick_all()
+    strip.wait_for("700 of 700 cells")
+    panel.tick("clone 000")
+    strip.wait_for("699 of 700 cells")
 
 
 # -- areas and queries -----------------------------------------------------------------------------------------------
@@ -448,6 +501,25 @@ def test_areas_are_renamed_inverted_and_deleted(strip: Strip, selection: Selecti
     strip.wait_for("No cells selected")
     strip.back()
     expect(strip, selection, first)
+
+
+def test_an_area_is_drawn_anew(strip: Strip, selection: Selection, xy: np.ndarray) -> None:
+    plot = PlotPanel(strip.browser)
+    selection.draw(1, LOWER_LEFT)
+    selection.draw(1, LEFT, "add")
+    strip.rename("Plot 1 - area 1", "one")
+    strip.wait_for(said(within(xy, LEFT)))
+    strip.menu("Plot 1 - one", "Redraw")
+    # The lasso is taken up; a drag round the cells at the lower right replaces the area, which keeps its name.
+    # What lies beyond the edge of the plot is drawn along the edge.
+    corners = np.array([[4, 8, 8, 4, 4], [2, 2, -2, -2, 2]], float)
+    strip.browser.until(lambda: strip.browser.attribute("#plot-lasso", "aria-pressed"), "true")
+    plot.draw([(x, y) for x, y in plot.places(corners).T.tolist()])
+    expect(strip, selection, within(xy, LEFT) | within(xy, LOWER_RIGHT))
+    assert strip.chips() == {
+        "Plot 1 - one": str(within(xy, LOWER_RIGHT).sum()),
+        "Plot 1 - area 2": str(within(xy, LEFT).sum()),
+    }
 
 
 def test_an_area_without_cells_stays(strip: Strip, selection: Selection) -> None:
