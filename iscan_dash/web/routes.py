@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from iscan_dash.errors import IscanError, StorageError
 from iscan_dash.services.export import distinct, export_lines
-from iscan_dash.web import edit_routes
+from iscan_dash.web import edit_routes, inspection_routes
 from iscan_dash.web.components import toast
 from iscan_dash.web.forms import CopyForm
 from iscan_dash.web.plots import ColourBy
@@ -84,6 +84,7 @@ def register(server: flask.Flask, services: Services) -> None:
         return _json({"rows": rows, "total": total})
 
     edit_routes.add(routes, services, _json)
+    inspection_routes.add(routes, services, _json)
 
     @routes.post("/api/v1/import")
     @takes_body(LARGEST_UPLOAD)

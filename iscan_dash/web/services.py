@@ -4,7 +4,9 @@ import threading
 from dataclasses import dataclass
 
 from iscan_dash.services.edit_table import EditTable
+from iscan_dash.services.expression_samples import ExpressionSamples
 from iscan_dash.services.hashes import FileHashes
+from iscan_dash.services.inspection import Inspection
 from iscan_dash.services.merge_run import MergeRun
 from iscan_dash.services.selections import Selections
 from iscan_dash.services.workspace import Workspace
@@ -38,6 +40,8 @@ class Desk:
         The cells that are selected.
     edit_table
         The grid in which labels are edited, with its ticks.
+    inspection
+        What cells are made of, and their marker genes.
     """
 
     workspace: Workspace
@@ -48,6 +52,7 @@ class Desk:
     offers: Offers
     selections: Selections
     edit_table: EditTable
+    inspection: Inspection
 
 
 class Services:
@@ -64,6 +69,7 @@ class Services:
     def __init__(self, workspaces: Workspaces, hashes: FileHashes) -> None:
         self.workspaces = workspaces
         self.hashes = hashes
+        self._expression = ExpressionSamples()
         self._lock = threading.Lock()
         self._desks: dict[str, Desk] = {}
 
@@ -107,6 +113,11 @@ class Services:
         """The grid in which labels are edited, with its ticks."""
         return self._own().edit_table
 
+    @property
+    def inspection(self) -> Inspection:
+        """What cells are made of, and their marker genes."""
+        return self._own().inspection
+
     def _own(self) -> Desk:
         user = current_user()
         return self.desk(user.id, user.name)
@@ -126,12 +137,14 @@ class Services:
                     Offers(workspace),
                     selections,
                     EditTable(workspace, selections.mask, selections.text),
+                    Inspection(workspace, self._expression),
                 )
             return self._desks[user]
 
     def close(self) -> None:
         """Stop the background work, write what is unsaved and close the files."""
         self.hashes.close()
+        self._expression.close()
         for desk in self._desks.values():
             desk.merge_run.close()
         self.workspaces.close()
