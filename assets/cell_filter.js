@@ -269,6 +269,10 @@
         const filter = filterOf(is, kind, key);
         editor.show(filter ? filter.condition : editor.nothing);
       },
+      /** Labels of an annotation, and how many cells have them, change with its edits. */
+      reload() {
+        if (editor && editor.column.kind === "annotation") editor.reload();
+      },
     };
   }
 
@@ -601,14 +605,19 @@
     else show(recall(LAST) || "metadata");
   }
 
+  /** Ask what conditions can be made of; what is being worked in is drawn anew only when something else is offered. */
   async function askColumns() {
+    const own = () => JSON.stringify(columnsOf(shown.source));
+    const before = own();
     try {
       ({ columns } = await parts().ask("columns", {}));
     } catch (error) {
-      body?.replaceChildren(parts().problemText(error.message));
-      return;
+      return body.replaceChildren(parts().problemText(error.message));
     }
-    if (isOpen() && state) drawBody();
+    if (!isOpen() || !state) return;
+    if (own() !== before) return drawBody();
+    view.follow();
+    view.reload?.();
   }
 
   /** Make the panel once its element is there. */

@@ -88,7 +88,8 @@
    * @param {Object} asked.condition                    of labels; what is ticked at first
    * @param {function(Object): void} asked.onChange     the condition after each change
    * @param {boolean} [asked.hasNot]                    whether the ticked values can be left out rather than kept
-   * @returns {{element: HTMLElement, show: function(Object): void}}  `show` ticks what another condition says
+   * @returns {{element: HTMLElement, show: function(Object): void, reload: function(): void}}
+   *   `show` ticks what another condition says, `reload` asks for the values again
    */
   function valuesList({ kind, key, title, condition, onChange, hasNot = true }) {
     let ticked = new Set(condition.values || []);
@@ -199,10 +200,12 @@
           found = { ...answer, values: [...answer.values] };
           // The missing ones come first: at the end of a thousand nobody would see them.
           const isSought = !q || "missing".includes(q.toLocaleLowerCase());
+          const seen = list.scrollTop;
           list.replaceChildren(
             ...(answer.missing && isSought ? [row({ label: "", count: answer.missing }, true)] : []),
             ...rows,
           );
+          list.scrollTop = seen;
           if (!list.childElementCount)
             list.append(make("p", { class: "muted", textContent: q ? "No value matches" : "No cell has a value here" }));
         }
@@ -255,6 +258,7 @@
     load(0);
     return {
       element,
+      reload: () => load(0),
       show(other) {
         ticked = new Set(other.values || []);
         missing = Boolean(other.missing);

@@ -226,16 +226,21 @@
     if (bits.label) allow(bits.label, unusable || (state.count ? null : "no cells match"));
   }
 
-  /** Go to where cells are labelled, with the focus where the label is typed. */
+  /** Go to where cells are labelled: the selected ones, with the focus where the label is typed. */
   function labelThem() {
     if (window.location.pathname !== "/annotate/edit") iscan.go("/annotate/edit");
     const until = Date.now() + 8000;
-    const focus = () => {
-      const field = byId("edit-value");
-      if (field && field.checkVisibility()) field.focus();
-      else if (Date.now() < until) setTimeout(focus, 50);
+    const look = () => {
+      const [target, value, none] = [byId("edit-target"), byId("edit-value"), document.querySelector(".edit-none a")];
+      if (value && value.checkVisibility()) {
+        // Rows that were ticked before are not what this button means.
+        target.value = "selection";
+        target.dispatchEvent(new Event("change"));
+        value.focus();
+      } else if (none && none.checkVisibility()) none.focus();
+      else if (Date.now() < until) setTimeout(look, 50);
     };
-    focus();
+    look();
   }
 
   function saveForm() {
@@ -330,6 +335,4 @@
     });
   });
   waiting.observe(document.documentElement, { childList: true, subtree: true });
-
-  iscan.selectionStrip = { labelThem };
 })();
