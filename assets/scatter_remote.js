@@ -8,7 +8,7 @@
   'use strict';
   const iscan = (window.iscan = window.iscan || {});
   const LARGE = 1e6; // cells from which on the worker is worth its copy of them
-  const source = new URL('scatter_worker.js', document.currentScript.src);
+  const source = new URL('../assets/scatter_worker.js', document.currentScript.src); // this script is part of a bundle
   const sent = new Set(); // URLs of embeddings that the worker has
   const plots = new Map(); // id -> {plot, ready, wanted, busy, serial}
   let worker = null;

@@ -16,7 +16,7 @@ from iscan_dash.errors import IscanError
 from iscan_dash.services.hashes import FileHashes
 from iscan_dash.services.workspaces import Workspaces
 from iscan_dash.settings import Settings
-from iscan_dash.web import identity, layout, once, routes, security, selections
+from iscan_dash.web import bundle, compression, first_picture, identity, layout, once, routes, security, selections
 from iscan_dash.web.checked import CheckedDash
 from iscan_dash.web.components import cell_filter, history, naming, plot_grid, plot_panel, toast, topbar
 from iscan_dash.web.ids import Shell
@@ -66,16 +66,17 @@ def create_app(settings: Settings) -> Dash:
         is_closed=settings.disable_annotations,
     )
     server = flask.Flask(__name__, static_folder=None)
+    compression.configure(server)
     app = CheckedDash(
         __name__,
         server=server,
         title=f"{study.title} - iscan-dash",
         update_title=None,
         assets_folder=str(ASSETS),
-        assets_ignore=r"theme\.js|scatter_worker\.js",
+        assets_ignore=".*",
         use_pages=True,
         pages_folder="",
-        index_string=layout.INDEX,
+        index_string=layout.index(*bundle.register(server, ASSETS)),
         suppress_callback_exceptions=True,
         serve_locally=True,
         enable_mcp=False,
@@ -91,6 +92,7 @@ def create_app(settings: Settings) -> Dash:
     for part in (topbar, naming, plot_grid, cell_filter, history, *pages):
         part.register(app, services)
     selections.register(app)
+    first_picture.register(app, services)
     _finish(app)
     app.layout = lambda: _layout(services)
     security.register(server, app, settings)

@@ -17,18 +17,25 @@ INDEX = """<!DOCTYPE html>
 {%metas%}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{%title%}</title>
+<!-- first picture -->
 {%favicon%}
 <link rel="stylesheet" href="/bootstrap/css/bootstrap.min.css">
 <link rel="stylesheet" href="/bootstrap/css/font/bootstrap-icons.min.css">
 {%css%}
+<link rel="stylesheet" href="STYLES">
 <script src="/assets/theme.js"></script>
 </head>
 <body>
 {%app_entry%}
-<footer>{%config%}{%scripts%}{%renderer%}</footer>
+<footer>{%config%}<script src="SCRIPTS"></script>{%scripts%}{%renderer%}</footer>
 </body>
 </html>
 """
+
+
+def index(styles: str, scripts: str) -> str:
+    """Return the template of the page, given where our styles and scripts are."""
+    return INDEX.replace("STYLES", styles).replace("SCRIPTS", scripts)
 
 
 def tabs(services: Services) -> tuple[tuple[str, str, str], ...]:

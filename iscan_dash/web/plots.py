@@ -89,6 +89,7 @@ class Plots:
         self._api = f"{prefix}api/v1"
         self._recent: OrderedDict[Any, CellColours] = OrderedDict()
         self._axes: OrderedDict[Any, np.ndarray] = OrderedDict()
+        self._bounds: dict[tuple[str, str], tuple[float, float, float, float]] = {}
         self._last_gene: tuple[Any, NumberColumn] | None = None
         self._lock = threading.Lock()
         stamps = [(str(dataset.path), dataset.stamp) for dataset in workspace.study.datasets]
@@ -202,6 +203,12 @@ class Plots:
 
     def bounds(self, axes: str) -> tuple[float, float, float, float]:
         """Return the smallest and largest x and y of the cells that have a position."""
+        key = (axes, self.axes_version(axes))
+        if key not in self._bounds:
+            self._bounds[key] = self._find_bounds(axes)
+        return self._bounds[key]
+
+    def _find_bounds(self, axes: str) -> tuple[float, float, float, float]:
         xy = self._xy(axes)
         placed = xy[:, np.isfinite(xy[0])]
         if not placed.shape[1]:

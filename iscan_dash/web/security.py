@@ -21,7 +21,7 @@ LARGEST_REQUEST = 4 << 20
 
 LARGEST_UPLOAD = 200 << 20
 
-STATIC = ("/assets/", "/bootstrap/", "/_dash-component-suites/", "/_favicon.ico")
+STATIC = ("/assets/", "/bundle/", "/bootstrap/", "/_dash-component-suites/", "/_favicon.ico")
 """Where the addresses of files begin that are the same for everybody."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
