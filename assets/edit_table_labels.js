@@ -171,9 +171,10 @@
 
   /** What the plots of the page show, by their ids. */
   function specs() {
-    return [1, 2, 3, 4].flatMap((number) => {
-      const store = window.dash_component_api.getLayout(number === 1 ? "plot-spec" : `plot-spec-${number}`);
-      return store && store.props.data ? [[`plot-${number}`, store.props.data]] : [];
+    const made = [1, 2, 3, 4].filter((number) => byId(`plot-${number}-frame`));
+    return made.flatMap((number) => {
+      const { data } = window.dash_component_api.getLayout(number === 1 ? "plot-spec" : `plot-${number}-spec`).props;
+      return data ? [[`plot-${number}`, data]] : [];
     });
   }
 

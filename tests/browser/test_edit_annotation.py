@@ -1,0 +1,408 @@
+"""Edit Annotation: ticks, the Assign bar, edits in the grid and of labels; each undone and redone."""
+
+import numpy as np
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from tests.browser.chromium import Browser
+from tests.browser.edit_pages import EditAnnotation
+from tests.browser.pages import NewAnnotation, PlotPanel, Shell
+from tests.browser.server import Server
+from tests.browser.studies import N_CELLS, small_values
+
+pytestmark = pytest.mark.browser
+
+TISSUE = [value or "none" for value in small_values("tissue")]
+
+
+@pytest.fixture
+def shell(browser: Browser, server: Server) -> Shell:
+    return Shell(browser)
+
+
+@pytest.fixture
+def edit(browser: Browser, server: Server, shell: Shell, request: pytest.FixtureRequest) -> EditAnnotation:
+    """The page, with an annotation of the test's own: tissues, ``none`` where there is none."""
+    shell.open(server, "/annotate")
+    form = NewAnnotation(browser)
+    form.default("none").copy_from("metadata", "tissue").name(name_of(request))
+    browser.until(lambda: form.grid.header()[-1:], [name_of(request)])
+    form.create()
+    browser.wait(lambda: any("was created" in text for text in shell.toasts()), "the annotation to be made")
+    shell.close_toasts()
+    page = EditAnnotation(browser).open()
+    page.choose(name_of(request))
+    # Those of other tests would leave no room for other columns.
+    page.show("annotation", name_of(request))
+    if page.count() != f"{N_CELLS} of {N_CELLS} cells, 0 ticked":
+        page.clear_ticks()
+    page.wait_for_count(f"{N_CELLS} of {N_CELLS} cells, 0 ticked")
+    return page
+
+
+def name_of(request: pytest.FixtureRequest) -> str:
+    return str(request.node.name)[5:60]
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    return name_of(request)
+
+
+def counts(labels: list[str]) -> dict[str, int]:
+    return {label: labels.count(label) for label in dict.fromkeys(labels)}
+
+
+def with_label(cells: list[int] | range, label: str, labels: list[str] = TISSUE) -> list[str]:
+    return [label if cell in cells else own for cell, own in enumerate(labels)]
+
+
+def shows(edit: EditAnnotation, labels: list[str]) -> None:
+    """Check that the labels panel counts some labels, those without cells left aside."""
+    edit.browser.until(lambda: {label: n for label, n in edit.labels().items() if n}, counts(labels))
+
+
+def undone_and_redone(edit: EditAnnotation, shell: Shell, before: list[str], after: list[str], name: str) -> None:
+    """Check that an edit can be taken back and made again, in the panel, in the grid and in the draft."""
+    for act, labels in ((shell.undo, before), (shell.redo, after)):
+        act()
+        shows(edit, labels)
+        edit.browser.until(
+            lambda labels=labels: all(edit.values(name)[f"cell{cell}"] == labels[cell] for cell in range(5)), True
+        )
+
+
+def test_three_ticked_rows_get_a_label(edit: EditAnnotation, shell: Shell, server: Server, name: str) -> None:
+    assert edit.is_off()
+    edit.tick(1, 3, 4)
+    edit.wait_for_count(f"{N_CELLS} of {N_CELLS} cells, 3 ticked")
+    # A label is still to be chosen.
+    assert edit.is_off()
+    edit.assign("NK cell", "Assign to 3 cells")
+    shell.wait_for_toast('3 cells set to "NK cell" (ticked cells).')
+    after = with_label([1, 3, 4], "NK cell")
+    shows(edit, after)
+    edit.browser.until(lambda: edit.values(name)["cell3"], "NK cell")
+    edit.browser.until(lambda: server.draft().columns[name], after)
+    shell.answer_toast('3 cells set to "NK cell" (ticked cells).', "Undo")
+    shows(edit, TISSUE)
+    shell.redo()
+    shows(edit, after)
+    undone_and_redone(edit, shell, TISSUE, after, name)
+
+
+def test_nothing_selected_means_nothing_happens(edit: EditAnnotation, shell: Shell) -> None:
+    edit.value("NK cell")
+    assert edit.button() == "Assign to 0 cells"
+    assert edit.is_off()
+    assert edit.note() == "Tick rows, or apply to the filtered rows or to the plot selection."
+    edit.browser.press(Keys.ENTER)
+    edit.apply_to("selection")
+    assert edit.is_off()
+    assert "Nothing is selected" in edit.note()
+    edit.filter_text("Cell ID", "no such cell")
+    edit.wait_for_count(f"0 of {N_CELLS} cells, 0 ticked")
+    edit.apply_to("filtered")
+    assert edit.is_off()
+    edit.clear_filters()
+    shows(edit, TISSUE)
+    assert not any("set to" in text for text in shell.toasts())
+
+
+def test_ticks_survive_paging_sorting_filtering_and_reload(edit: EditAnnotation, shell: Shell, name: str) -> None:
+    browser = edit.browser
+    edit.tick(2)
+    edit.scroll_to(N_CELLS - 3)
+    edit.tick(N_CELLS - 2)
+    edit.wait_for_count(f"{N_CELLS} of {N_CELLS} cells, 2 ticked")
+    edit.sort("Cell ID")
+    edit.scroll_to(0)
+    # As texts: cell10 comes before cell2.
+    browser.until(lambda: edit.ids()[:3], ["cell0", "cell1", "cell10"])
+    edit.filter_text("Cell ID", "cell2")
+    edit.wait_for_count(f"11 of {N_CELLS} cells, 2 ticked")
+    browser.until(edit.ticked, ["cell2"])
+    shell.reload()
+    edit.wait()
+    # The filter is still there, as is what was ticked.
+    assert edit.chips() == ["Cell ID: contains cell2"]
+    edit.wait_for_count(f"11 of {N_CELLS} cells, 2 ticked")
+    edit.clear_filters()
+    edit.only_ticked()
+    edit.wait_for_count(f"2 of {N_CELLS} cells, 2 ticked")
+    browser.until(edit.ticked, ["cell2", f"cell{N_CELLS - 2}"])
+    edit.only_ticked()
+    edit.clear_ticks()
+    edit.wait_for_count(f"{N_CELLS} of {N_CELLS} cells, 0 ticked")
+
+
+def test_a_click_with_shift_ticks_a_range(edit: EditAnnotation) -> None:
+    edit.tick(2)
+    edit.wait_for_count(f"{N_CELLS} of {N_CELLS} cells, 1 ticked")
+    edit.tick(6, with_shift=True)
+    edit.wait_for_count(f"{N_CELLS} of {N_CELLS} cells, 5 ticked")
+    edit.browser.until(edit.ticked, [f"cell{cell}" for cell in range(2, 7)])
+
+
+def test_all_that_is_filtered_is_ticked_and_labelled(
+    edit: EditAnnotation, shell: Shell, server: Server, name: str
+) -> None:
+    edit.show("metadata", "phase", "score")
+    edit.filter_labels("phase", "G1", "missing")
+    edit.filter_range("score", "0.1", "0.6")
+    scores = np.linspace(0, 1, N_CELLS, dtype=np.float32)
+    cells = [
+        cell for cell, phase in enumerate(small_values("phase")) if phase in {"G1", None} and 0.1 <= scores[cell] <= 0.6
+    ]
+    k = len(cells)
+    edit.wait_for_count(f"{k} of {N_CELLS} cells, 0 ticked")
+    assert edit.chips() == ["phase: G1, missing", "score: 0.1 to 0.6"]
+    edit.browser.until(lambda: set(edit.values("phase").values()), {"G1", "missing"})
+    edit.select_all()
+    edit.wait_for_count(f"{k} of {N_CELLS} cells, {k} ticked")
+    edit.clear_filters()
+    edit.wait_for_count(f"{N_CELLS} of {N_CELLS} cells, {k} ticked")
+    edit.assign("early", f"Assign to {k} cells")
+    after = with_label(cells, "early")
+    shows(edit, after)
+    edit.browser.until(lambda: server.draft().columns[name], after)
+    undone_and_redone(edit, shell, TISSUE, after, name)
+
+
+def test_all_filtered_rows_at_once(edit: EditAnnotation, shell: Shell) -> None:
+    edit.filter_text("Cell ID", "cell5")
+    edit.wait_for_count(f"11 of {N_CELLS} cells, 0 ticked")
+    edit.apply_to("filtered").assign("fifties", "Assign to 11 cells")
+    shell.wait_for_toast('11 cells set to "fifties" (filtered rows).')
+    shows(edit, with_label([5, *range(50, 60)], "fifties"))
+    assert edit.count().endswith("0 ticked")
+
+
+def test_more_than_half_of_all_cells_is_asked_about(edit: EditAnnotation, shell: Shell) -> None:
+    edit.select_all()
+    edit.assign("all", f"Assign to {N_CELLS} cells")
+    edit.browser.until(edit.button, f"Change {N_CELLS} of {N_CELLS} cells?")
+    shows(edit, TISSUE)
+    # Whoever does something else did not say yes.
+    edit.browser.press(Keys.ESCAPE)
+    edit.browser.until(edit.button, f"Assign to {N_CELLS} cells")
+    edit.press_button()
+    edit.browser.until(edit.button, f"Change {N_CELLS} of {N_CELLS} cells?")
+    edit.press_button()
+    shell.wait_for_toast(f'{N_CELLS} cells set to "all" (ticked cells).')
+    shows(edit, ["all"] * N_CELLS)
+
+
+def test_a_double_click_edits_one_cell(edit: EditAnnotation, shell: Shell, name: str) -> None:
+    edit.edit_cell(2, name, "B cell")
+    shell.wait_for_toast('1 cell set to "B cell".')
+    after = with_label([2], "B cell")
+    shows(edit, after)
+    edit.browser.until(lambda: edit.values(name)["cell2"], "B cell")
+    undone_and_redone(edit, shell, TISSUE, after, name)
+    # What is no label is refused, and the cell shows what holds.
+    edit.edit_cell(2, name, " ")
+    shell.wait_for_toast("Enter a label.")
+    edit.browser.until(lambda: edit.values(name)["cell2"], "B cell")
+
+
+def test_recent_labels_come_first_and_have_keys(edit: EditAnnotation, shell: Shell, name: str) -> None:
+    browser = edit.browser
+    for cell, label in ((1, "first"), (2, "second")):
+        edit.tick(cell)
+        edit.assign(label, "Assign to 1 cell")
+        shell.wait_for_toast(f'1 cell set to "{label}" (ticked cells).')
+        edit.clear_ticks()
+    edit.value("")
+    browser.until(lambda: edit.offered()[:2], ["second", "first"])
+    edit.value("fir")
+    browser.until(edit.offered, ["first"])
+    browser.press(Keys.ESCAPE)
+    edit.value("")
+    edit.tick(3)
+    edit.wait_for_count(f"{N_CELLS} of {N_CELLS} cells, 1 ticked")
+    # Away from the field a digit chooses, and Enter applies.
+    browser.js("document.activeElement.blur()")
+    browser.press("2")
+    browser.until(lambda: browser.js("return document.activeElement.id"), "edit-apply")
+    browser.press(Keys.ENTER)
+    shows(edit, with_label([1, 3], "first", with_label([2], "second")))
+    browser.js("document.activeElement.blur()")
+    browser.press("a")
+    browser.until(lambda: browser.js("return document.activeElement.id"), "edit-value")
+
+
+def test_a_label_is_added_renamed_and_deleted(edit: EditAnnotation, shell: Shell, name: str) -> None:
+    edit.add("empty")
+    edit.wait_for_labels({**edit.labels(), "empty": 0})
+    shell.undo()
+    edit.browser.wait(lambda: "empty" not in edit.labels(), "the label to go")
+    shell.redo()
+    edit.browser.wait(lambda: edit.labels().get("empty") == 0, "the label")
+
+    edit.rename("gut", "bowel, small #1")
+    after = ["bowel, small #1" if label == "gut" else label for label in TISSUE]
+    shows(edit, after)
+    undone_and_redone(edit, shell, TISSUE, after, name)
+
+    edit.menu("lung", "Delete")
+    gone = ["none" if label == "lung" else label for label in after]
+    shows(edit, gone)
+    undone_and_redone(edit, shell, after, gone, name)
+    # The default label stays, under any name.
+    assert edit.menu_items("none")["Delete"] is False
+    edit.rename("none", "to do")
+    shows(edit, ["to do" if label == "none" else label for label in gone])
+
+
+def test_a_rename_to_a_label_that_exists_asks_to_merge(edit: EditAnnotation, shell: Shell, name: str) -> None:
+    n_gut, n_lung = TISSUE.count("gut"), TISSUE.count("lung")
+    edit.rename("gut", "lung")
+    edit.browser.until(edit.said, f'"lung" exists: merge {n_gut} + {n_lung} cells?')
+    edit.close_popup()
+    shows(edit, TISSUE)
+    edit.rename("gut", "lung")
+    edit.browser.until(edit.said, f'"lung" exists: merge {n_gut} + {n_lung} cells?')
+    edit.confirm()
+    after = ["lung" if label == "gut" else label for label in TISSUE]
+    shows(edit, after)
+    undone_and_redone(edit, shell, TISSUE, after, name)
+
+
+def test_labels_are_merged(edit: EditAnnotation, shell: Shell, name: str) -> None:
+    edit.merge("skin", "gut")
+    after = ["gut" if label == "skin" else label for label in TISSUE]
+    shows(edit, after)
+    assert "skin" not in edit.labels()
+    undone_and_redone(edit, shell, TISSUE, after, name)
+
+
+def test_labels_that_differ_only_in_case_are_pointed_out(edit: EditAnnotation, name: str) -> None:
+    edit.tick(1, 2)
+    edit.assign("Gut", "Assign to 2 cells")
+    edit.browser.until(edit.twins, ['"gut" and "Gut" differ only in case.'])
+    edit.browser.click(".edit-twin .btn")
+    edit.confirm()
+    shows(edit, with_label([1, 2], "gut"))
+    edit.browser.until(edit.twins, [])
+
+
+def test_a_label_is_split_by_a_column(edit: EditAnnotation, shell: Shell, name: str) -> None:
+    edit.menu("gut", "Split by column...")
+    edit._choose("#edit-split-column", "phase")
+    phases = small_values("phase")
+    after = [f"gut_{phase}" if label == "gut" and phase else label for label, phase in zip(TISSUE, phases, strict=True)]
+    rows = [[label, str(n)] for label, n in sorted(counts(after).items()) if label.startswith("gut_")]
+    edit.browser.until(lambda: sorted(edit.preview()), sorted([*rows, ["gut", str(after.count("gut"))]]))
+    edit.confirm()
+    shows(edit, after)
+    undone_and_redone(edit, shell, TISSUE, after, name)
+
+
+def test_find_and_replace_shows_what_would_come_of_it(edit: EditAnnotation, shell: Shell, name: str) -> None:
+    browser = edit.browser
+    browser.click("#edit-replace")
+    browser.type("#edit-find", "u")
+    browser.type("#edit-substitute", "U")
+    n = counts(TISSUE)
+    browser.until(edit.preview, [["gut", "gUt", str(n["gut"])], ["lung", "lUng", str(n["lung"])]])
+    # As a pattern, with a merge that is said before.
+    browser.click("#edit-pattern")
+    browser.type("#edit-find", "^(gut|lung)$")
+    browser.type("#edit-substitute", "inside")
+    browser.until(edit.preview, [["gut", "inside", str(n["gut"])], ["lung", "inside", str(n["lung"])]])
+    browser.until(lambda: browser.text(".edit-merged"), "1 label becomes the same as another one and will be merged.")
+    browser.type("#edit-find", "(")
+    browser.wait(
+        lambda: browser.text(".edit-preview .field-error").startswith("This is no regular expression"), "what is wrong"
+    )
+    # Of the server's refusal the console tells too.
+    browser.expect_errors("/api/v1/edit/replace")
+    browser.type("#edit-find", "gut|lung")
+    browser.until(lambda: len(edit.preview()), 2)
+    edit.confirm()
+    after = ["inside" if label in {"gut", "lung"} else label for label in TISSUE]
+    shows(edit, after)
+    undone_and_redone(edit, shell, TISSUE, after, name)
+
+
+def test_what_is_noted_of_a_label_is_kept(edit: EditAnnotation, shell: Shell) -> None:
+    browser = edit.browser
+    edit.menu("gut", "Describe...")
+    browser.type("#edit-description", "From the small bowel")
+    browser.type("#edit-ontology", "UBERON:0000160")
+    browser.type("#edit-markers", "CD3D, LYZ")
+    browser.type("#edit-absent-markers", "MS4A1")
+    edit.confirm()
+    shell.wait_for_toast('Label "gut" described.')
+    shell.reload()
+    edit.wait()
+    edit.menu("gut", "Describe...")
+    fields = [
+        browser.js("return document.getElementById(arguments[0]).value", f"edit-{field}")
+        for field in ("description", "ontology", "markers", "absent-markers")
+    ]
+    assert fields == ["From the small bowel", "UBERON:0000160", "CD3D, LYZ", "MS4A1"]
+    edit.close_popup()
+
+
+def test_a_label_of_the_panel_filters_the_rows(edit: EditAnnotation, name: str) -> None:
+    edit.browser.click(f"{edit.label('gut')} .edit-label-filter")
+    edit.wait_for_count(f"{TISSUE.count('gut')} of {N_CELLS} cells, 0 ticked")
+    edit.browser.until(lambda: set(edit.values(name).values()), {"gut"})
+    edit.browser.click(f"{edit.label('gut')} .edit-label-filter")
+    edit.wait_for_count(f"{N_CELLS} of {N_CELLS} cells, 0 ticked")
+
+
+def test_a_label_that_is_pointed_at_stands_out_on_the_plot(edit: EditAnnotation, name: str) -> None:
+    browser, plot = edit.browser, PlotPanel(edit.browser)
+    plot.colour_by(name)
+    whole = plot.pixels()
+    box = browser.js("return document.querySelector(arguments[0]).getBoundingClientRect().toJSON()", edit.label("gut"))
+    browser.mouse("mouseMoved", box["x"] + 60, box["y"] + box["height"] / 2)
+    browser.wait(lambda: not np.array_equal(plot.pixels(), whole), "the others to step back")
+    browser.mouse("mouseMoved", 5, 5)
+    browser.wait(lambda: np.array_equal(plot.pixels(), whole), "all to be alike")
+
+
+def test_two_tabs_and_a_stale_write(edit: EditAnnotation, shell: Shell, server: Server, name: str) -> None:
+    browser = edit.browser
+    edit.tick(1)
+    edit.wait_for_count(f"{N_CELLS} of {N_CELLS} cells, 1 ticked")
+    edit.value("of the first tab")
+    # This tab hears no more of the server's newer versions.
+    browser.js(
+        """
+        const ask = window.fetch;
+        window.fetch = (address, options) => String(address).includes('/api/v1/status')
+          ? Promise.resolve(new Response(JSON.stringify(window.iscan.status))) : ask(address, options)"""
+    )
+    first = browser.another_tab()
+    shell.open(server, "/annotate/edit")
+    other = EditAnnotation(browser).wait()
+    other.choose(name)
+    # Ticks are those of the user, whatever the tab.
+    other.wait_for_count(f"{N_CELLS} of {N_CELLS} cells, 1 ticked")
+    other.assign("of the second tab", "Assign to 1 cell")
+    after = with_label([1], "of the second tab")
+    shows(other, after)
+    second = browser.look_at(first)
+    edit.press_button()
+    browser.wait(lambda: any("saved a newer version" in text for text in shell.toasts()), "the refusal")
+    browser.look_at(second)
+    shows(other, after)
+
+
+def test_other_annotations_and_metadata_are_read_only(edit: EditAnnotation, name: str) -> None:
+    edit.show("metadata", "phase")
+    edit.show("cluster", "leiden")
+    edit.browser.until(lambda: {"phase", "leiden", name} <= set(edit.columns()), True)
+    css = edit.grid.cell("2", edit.column("phase"))
+    box = edit.browser.js("return document.querySelector(arguments[0]).getBoundingClientRect().toJSON()", css)
+    for count in (1, 2):
+        edit.browser.mouse("mousePressed", box["x"] + 9, box["y"] + 9, button="left", clickCount=count)
+        edit.browser.mouse("mouseReleased", box["x"] + 9, box["y"] + 9, button="left", clickCount=count)
+    assert not edit.browser.is_shown("#edit-cell")
+    edit.show("metadata")
+    edit.show("cluster")
+    edit.browser.until(lambda: {"phase", "leiden"} & set(edit.columns()), set())
