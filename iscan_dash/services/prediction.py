@@ -48,6 +48,28 @@ class _Plan:
     preflight: Preflight
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A reference made ready for a study.
+
+    Parameters
+    ----------
+    reference
+        Labels, profiles, and where they come from.
+    genes
+        The genes of the study, in the order of columns that `trained` expects.
+    trained
+        The reference, trained for these genes.
+    preflight
+        What is known of it.
+    """
+
+    reference: LoadedReference
+    genes: tuple[str | None, ...]
+    trained: Trained
+    preflight: Preflight
+
+
 class Predictor:
     """Labels the cells of studies.
 
@@ -74,6 +96,18 @@ class Predictor:
             It cannot be made; the message says why and what to do.
         """
         return self._plan(study, parameters, 1).preflight
+
+    def prepare(self, study: Study, parameters: Parameters) -> Prepared:
+        """Make a reference ready for a study, for questions of a few cells.
+
+        Raises
+        ------
+        PredictionRefused, UnknownColumn
+            A prediction could not be made; the message says why and what to do.
+        """
+        plan = self._plan(study, parameters, 1)
+        genes = gene_names(study, plan.matrices)
+        return Prepared(plan.reference, tuple(genes), self._trained(plan.reference, genes, 1), plan.preflight)
 
     def predict(
         self, study: Study, parameters: Parameters, *, threads: int = 1, control: Control | None = None
