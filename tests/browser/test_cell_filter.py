@@ -11,6 +11,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.browser.chromium import Browser
 from tests.browser.conftest import Serve
+from tests.browser.edit_pages import EditAnnotation
 from tests.browser.pages import ExistingAnnotations, NewAnnotation, PlotPanel, Shell
 from tests.browser.selection_pages import Box, CellFilter, FilteredAnnotation, Selection, Strip
 from tests.browser.server import Server
@@ -610,6 +611,29 @@ def test_plots_give_way_to_the_panel_and_keep_their_view(browser: Browser, panel
     plot.wait_until_still()
     panel.close()
     browser.until(lambda: plot.box()["height"], tall)
+
+
+def test_selected_cells_are_labelled(shell: Shell, strip: Strip, panel: CellFilter, selection: Selection) -> None:
+    browser, edit = panel.browser, EditAnnotation(panel.browser)
+    NewAnnotation(browser).make("fate", cluster="leiden")
+    edit.open().tick(7)
+    edit.apply_to("ticked")
+    shell.go_to("Data")
+    panel.open("Metadata", "tissue").tick("gut", "missing")
+    chosen = values_in("tissue", "gut", None)
+    strip.wait_for(said(chosen))
+    browser.click("#selection-label")
+    browser.until(lambda: browser.js("return document.activeElement.id"), "edit-value")
+    # The row that is ticked is not what this button means.
+    browser.until(edit.target, "selection")
+    edit.assign("of the gut", f"Assign to {chosen.sum()} cells")
+    leiden = small_values("leiden")
+    labels = [
+        "of the gut" if is_chosen else value or "Unassigned" for value, is_chosen in zip(leiden, chosen, strict=True)
+    ]
+    edit.wait_for_labels({label: labels.count(label) for label in ["Unassigned", *"01234", "of the gut"]})
+    # The selection is of the study, not of the annotation: it stays.
+    expect(strip, selection, chosen)
 
 
 # -- New Annotation --------------------------------------------------------------------------------------------------
