@@ -418,7 +418,6 @@
       const text = "The link names something that this study does not have (any more); the usual plot is shown instead.";
       iscan.toast.show({ id: "link", kind: "warning", text, actions: [], seconds: null });
     }
-    if (alone) document.title = `Plot ${alone} - ${document.title}`;
     iscan.selection.onChange(follow);
   }
 

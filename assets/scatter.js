@@ -521,6 +521,8 @@
     stats.countMs = performance.now() - start;
     plot.over.say(stats.count, mode, pixels);
     stats.releaseToCountMs = performance.now() - event.timeStamp;
+    const known = mode === 'new' ? [] : shownAreas(plot);
+    plot.over.show([...known, { id: '', shapes: [{ points: outline, adds: mode !== 'subtract' }] }]); // until the server's word
     const detail = { plot: plot.id, axes: plot.spec.axes.name, points: outline, mode, count: stats.count };
     plot.frame.dispatchEvent(new CustomEvent('iscan:drawn', { bubbles: true, detail }));
   }
@@ -553,10 +555,10 @@
     for (const plot of plots.values()) if (plot.points) askPaint(plot);
   }
 
-  /** The outlines that belong on the axes that are shown. */
-  function outline(plot) {
-    plot.over.show(plot.spec ? plot.areas.filter(({ axes }) => axes === plot.spec.axes.name) : []);
-  }
+  /** The areas that were drawn on the axes that are shown. */
+  const shownAreas = (plot) => (plot.spec ? plot.areas.filter(({ axes }) => axes === plot.spec.axes.name) : []);
+
+  const outline = (plot) => plot.over.show(shownAreas(plot));
 
   /**
    * Shows the outlines of areas on a plot, those of its present axes.

@@ -42,7 +42,7 @@
     let box = { left: 0, top: 0, width: 0, height: 0 };
 
     function show(areas) {
-      const key = JSON.stringify(areas);
+      const key = JSON.stringify(areas.map(({ id, shapes: own }) => [id, own]));
       if (key === shown) return;
       shown = key;
       shapes.replaceChildren();
@@ -65,12 +65,15 @@
     }
 
     function say(count, mode, outline) {
-      note.textContent = `${SIGNS[mode]}${count.toLocaleString('en-US')} ${count === 1 ? 'cell' : 'cells'}`;
+      const text = `${SIGNS[mode]}${count.toLocaleString('en-US')} ${count === 1 ? 'cell' : 'cells'}`;
+      note.textContent = text;
       note.hidden = false;
+      // Its size is reckoned: asking the browser for it would lay out the page before the number is seen.
+      const width = iscan.scatterLabels.measure(text, 12, 600) + 18;
       const right = Math.max(...outline.map(([x]) => x));
       const top = Math.min(...outline.map(([, y]) => y));
-      note.style.left = `${Math.max(4, Math.min(box.left + right + 8, frame.clientWidth - note.offsetWidth - 4))}px`;
-      note.style.top = `${Math.max(4, Math.min(box.top + top, frame.clientHeight - note.offsetHeight - 4))}px`;
+      note.style.left = `${box.left + Math.max(4, Math.min(right + 8, box.width - width))}px`;
+      note.style.top = `${box.top + Math.max(4, Math.min(top, box.height - 26))}px`;
       clearTimeout(timer);
       timer = setTimeout(() => (note.hidden = true), SHOWN);
     }

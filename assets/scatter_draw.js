@@ -27,23 +27,23 @@
     let mode = 'new';
     let tool = null;
     let pointer = -1;
+    let area = null;
     let frameAsked = 0;
 
-    /** Where the pointer is in the plot area, kept inside it. */
-    function place(event) {
+    /** The plot area in the window: looked up once a drag, as each look makes the browser lay out the page. */
+    function areaNow() {
       const { left, top } = frame.getBoundingClientRect();
       const area = on.area();
-      const x = event.clientX - left - frame.clientLeft - area.left;
-      const y = event.clientY - top - frame.clientTop - area.top;
-      return [Math.max(0, Math.min(area.width, x)), Math.max(0, Math.min(area.height, y))];
+      return { left: left + frame.clientLeft + area.left, top: top + frame.clientTop + area.top, width: area.width, height: area.height };
     }
 
-    function isOver(event) {
-      const { left, top } = frame.getBoundingClientRect();
-      const area = on.area();
-      const x = event.clientX - left - frame.clientLeft - area.left;
-      const y = event.clientY - top - frame.clientTop - area.top;
-      return x >= 0 && y >= 0 && x <= area.width && y <= area.height;
+    /** Where the pointer is in the plot area, kept inside it. */
+    function place({ clientX, clientY }) {
+      return [Math.max(0, Math.min(area.width, clientX - area.left)), Math.max(0, Math.min(area.height, clientY - area.top))];
+    }
+
+    function isOver({ clientX: x, clientY: y }) {
+      return x >= area.left && y >= area.top && x <= area.left + area.width && y <= area.top + area.height;
     }
 
     function outline() {
@@ -68,7 +68,9 @@
 
     function pressed(event) {
       tool = on.tool();
-      if (!tool || path || event.button !== 0 || !event.isPrimary || !isOver(event) || event.target.closest('button, a')) return;
+      if (!tool || path || event.button !== 0 || !event.isPrimary || event.target.closest('button, a')) return;
+      area = areaNow();
+      if (!isOver(event)) return;
       event.preventDefault(); // no mouse events follow, which are what Plotly listens to
       event.stopPropagation();
       if (document.activeElement) document.activeElement.blur();

@@ -7,7 +7,6 @@
 (function () {
   'use strict';
   const iscan = (window.iscan = window.iscan || {});
-  const LARGE = 1e6; // cells from which on the worker is worth its copy of them
   const source = new URL('../assets/scatter_worker.js', document.currentScript.src); // this script is part of a bundle
   const sent = new Set(); // URLs of embeddings that the worker has
   const plots = new Map(); // id -> {plot, ready, wanted, busy, serial}
@@ -64,7 +63,7 @@
    * @param {Object} plot   see scatter.js
    */
   function hand(plot) {
-    if (broken || plot.points.x.length < LARGE) return forget(plot.id);
+    if (broken || plot.points.x.length < remote.large) return forget(plot.id);
     if (!worker) start();
     const key = plot.spec.xy;
     const { cells, rows, x, y } = plot.points;
@@ -114,5 +113,13 @@
     if (worker) say({ act: 'selection', mask });
   }
 
-  iscan.scatterRemote = { hand, forget, takes, paint, select };
+  const remote = (iscan.scatterRemote = {
+    /** Cells from which on the worker is worth its copy of them. */
+    large: 1e6,
+    hand,
+    forget,
+    takes,
+    paint,
+    select,
+  });
 })();

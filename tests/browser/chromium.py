@@ -126,10 +126,12 @@ class Browser:
         act()
         (window,) = self.wait(lambda: set(self.driver.window_handles) - set(before), "another window")
         self.look_at(window)
-        yield
-        self._before += self.errors()
-        self.driver.close()
-        self.look_at(first)
+        try:
+            yield
+        finally:
+            self._before += self.errors()
+            self.driver.close()
+            self.driver.switch_to.window(first)
 
     def look_at(self, tab: str) -> str:
         """Look at another tab and return the name of the one looked at before."""

@@ -172,3 +172,43 @@ def test_a_window_of_one_plot_is_in_step(page: Shell, browser: Browser, truth: a
     assert PlotPanel(browser).shown_embedding() == "UMAP"
     plot.embedding("UMAP")
     browser.until(plot.outlines, 1)
+
+
+def test_a_worker_paints_what_the_page_would(page: Shell, browser: Browser) -> None:
+    plot = PlotPanel(browser)
+    plot.colour_by("phase")
+    plot.draw(left_half(plot), "box")
+    browser.wait(lambda: chosen_cells(browser), "a selection")
+    by_page = plot.pixels()
+    # From fewer cells on than usually; the next colours are handed over.
+    browser.js("iscan.scatterRemote.large = 1000")
+    plot.colour_by("leiden_1.0")
+    browser.wait(lambda: browser.js("return iscan.scatterRemote.takes('plot-1')"), "the worker")
+    plot.colour_by("phase")
+    browser.until(lambda: bool((plot.pixels() == by_page).all()), True)
+    browser.press("h")
+    plot.pan(70, 30)
+    moved = plot.pixels()
+    assert (moved != by_page).any()
+    browser.until(lambda: browser.js("return document.querySelector('#plot-1-frame canvas').style.transform"), "")
+    clear_selection(browser)
+    browser.wait(lambda: bool((plot.pixels() != moved).any()), "all cells alike again")
+    # Where it fails, the page paints.
+    browser.js("iscan.scatterRemote.large = 1e9")
+    plot.colour_by("leiden_0.25")
+    plot.colour_by("phase")
+    assert not browser.js("return iscan.scatterRemote.takes('plot-1')")
+    plot.show_all()
+    plot.pixels()
+
+
+def test_the_table_says_what_is_selected(page: Shell, browser: Browser, truth: ad.AnnData) -> None:
+    plot = PlotPanel(browser)
+    plot.draw(left_half(plot), "box")
+    chosen = inside(plot.drawn(), positions(truth, "X_umap"))
+    browser.until(lambda: chosen_cells(browser), np.flatnonzero(chosen).tolist())
+    column = truth.obs["leiden_0.25"]
+    counts, own = column.value_counts(), column[chosen].value_counts()
+    rows = [line.split("\t") for line in plot.table().splitlines()]
+    assert rows[0] == ["leiden_0.25", "Cells", "Selected"]
+    assert rows[1:] == [[label, f"{counts[label]:,}", f"{own[label]:,}"] for label in column.cat.categories]

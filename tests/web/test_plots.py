@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from iscan_dash.core import palette
+from iscan_dash.errors import UnknownColumn
 from iscan_dash.web.components import plot_panel
+from iscan_dash.web.forms import PlotStart
 from iscan_dash.web.plots import ColourBy, Plots
 from tests.studies import log1p_cp10k, some_counts, write_study
 from tests.web.conftest import MakeApp, services_of
@@ -96,3 +98,42 @@ def test_a_link_to_a_gene_that_is_nowhere(services: Any) -> None:
         'The link names a gene that this study does not have, "NOPE"; the usual plot is shown instead.',
     )
     assert [plot_panel.unknown_gene(services, gene) for gene in ("A", None, "")] == [None] * 3
+
+
+def test_a_gene_is_read_from_the_layer_that_is_asked_for(plots: Plots) -> None:
+    by = ColourBy("gene", "A", "layers/counts")
+    assert ColourBy.parse(str(by)) == by
+    spec = plots.spec("X_umap", by, label_centroids=True)
+    # The second file has neither the gene nor the layer.
+    assert (spec["unit"], spec["n_missing"]) == ("log1p counts", 6)
+    assert plots.cell(0, by)["fields"] == [["A counts", f"{COUNTS[0, 0]:g}"]]
+    assert plots.spec("X_umap", ColourBy("gene", "A"), label_centroids=True)["codes"] != spec["codes"]
+    with pytest.raises(UnknownColumn, match='no matrix "layers/none"'):
+        plots.colours(ColourBy("gene", "A", "layers/none"))
+
+
+def test_two_genes_are_axes_of_their_own_units(plots: Plots) -> None:
+    spec = plots.spec("gene:B|gene:C", ColourBy("", ""), label_centroids=True)
+    assert spec["axes"] == {
+        "name": "gene:B|gene:C",
+        "x": "B (log1p counts)",
+        "y": "C (log1p counts)",
+        "visible": True,
+        "equal": False,
+    }
+    xy = np.frombuffer(plots.positions("gene:B|gene:C"), np.float32).reshape(2, -1)
+    assert xy[0] == pytest.approx(np.log1p(np.concatenate([COUNTS[:, 1], COUNTS[:, 0]])))
+    assert spec["bounds"] == pytest.approx((xy[0].min(), xy[0].max(), xy[1].min(), xy[1].max()))
+    # Cells of a file that lacks one of them have no position.
+    assert plots.unplaced("gene:A|gene:B") == 6
+
+
+def test_a_plot_begins_as_it_is_asked_to_or_as_usual(services: Any) -> None:
+    start = PlotStart(axes="gene:A|gene:B", by="gene:C")
+    assert plot_panel.started(services, start) == ("gene:A|gene:B", ColourBy("gene", "C"))
+    usual = ("X_umap", ColourBy("metadata", "fate"))
+    for axes, by in (("", ""), ("X_none", "metadata:none"), ("gene:A|gene:NONE", "annotation:gone"), ("|", "x:y")):
+        assert plot_panel.started(services, PlotStart(axes=axes, by=by)) == usual
+    assert plot_panel.chosen_axes("genes", "A", None) is None
+    assert plot_panel.chosen_axes("genes", "A", "B") == "gene:A|gene:B"
+    assert plot_panel.chosen_axes("X_umap", "A", "B") == "X_umap"

@@ -73,7 +73,10 @@ def register(app: Dash, services: Services) -> None:
         _make_when_shown(app, services, number)
     app.clientside_callback(ClientsideFunction("iscan", "keepLink"), Input(Shell.LOCATION, "pathname"))
     # Its script hides all but the plot.
-    register_page("plot-window", path_template="/window/plot/<number>", title=app.title, layout=_nothing)
+    def title(number: str = "", **_: Any) -> str:
+        return f"Plot {number} - {app.title}"
+
+    register_page("plot-window", path_template="/window/plot/<number>", title=title, layout=_nothing)
 
 
 def _make_when_shown(app: Dash, services: Services, number: int) -> None:

@@ -203,12 +203,12 @@ def _export_menu(number: int) -> Any:
 def started(services: Services | Desk, start: PlotStart) -> tuple[str, ColourBy]:
     """Return the axes and the colours that a plot begins with; the usual ones for what there is not (any more)."""
     study, plots = services.workspace.study, services.plots
-    axes, by = start.axes, ColourBy.parse(start.by) if start.by else plots.default_colour()
+    by = ColourBy.parse(start.by)
     try:
         plots.colours(by)
     except UnknownColumn:
-        by = plots.default_colour()
-    return known_axes(study, axes), by
+        by = ColourBy("", "")
+    return known_axes(study, start.axes), by if by.kind else plots.default_colour()
 
 
 def known_axes(study: Study, axes: str) -> str:
