@@ -10,6 +10,7 @@
     ├── NothingToUndo         the undo or redo stack is empty
     ├── SelectionRefused      a query or an area is too large, or cannot be understood
     ├── PredictionRefused     cells cannot be labelled with this reference, matrix or setting
+    ├── JobRefused            a job cannot be started, cancelled or found
     ├── UserRefused           a user's name or password breaks a rule
     ├── SettingsConflict      two settings ask for what cannot be had together
     └── StorageError          a draft or journal cannot be read or written
@@ -90,6 +91,10 @@ class SelectionRefused(IscanError):
 
 class PredictionRefused(IscanError, ValueError):
     """Cells cannot be labelled with this reference, matrix or setting."""
+
+
+class JobRefused(IscanError):
+    """A job cannot be started or cancelled, or is not known any more."""
 
 
 class UserRefused(IscanError, ValueError):

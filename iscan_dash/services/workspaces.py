@@ -76,6 +76,12 @@ class Workspaces:
         workspace.call_user(user_name)
         return workspace
 
+    def name_of(self, user: str) -> str | None:
+        """Return what others call a user now, None when the user was not here since the server started."""
+        with self._lock:
+            workspace = self._of_user.get(user)
+        return workspace.user_name if workspace else None
+
     def shared(self) -> SharedAnnotations | None:
         """Return the annotations of all users, None where there is but one draft or none."""
         if self._file is not None or self.is_closed:
