@@ -172,7 +172,9 @@
       bits.note,
     );
     const composition = make("div", { class: "check-composition" }, bits.bar, bits.parts, make("div", { class: "check-end" }, bits.trim));
-    bits.body = make("div", { id: "check-body", class: "check-body" }, composition, bits.markers);
+    // Always there, so that the grid below stays where it is while its rows are ticked.
+    const empty = make("p", { class: "check-empty muted", textContent: "What the chosen cells are made of, and their marker genes, is shown here." });
+    bits.body = make("div", { id: "check-body", class: "check-body is-empty" }, composition, bits.markers, empty);
     const choice = make("div", { class: "check-by" }, make("label", { for: "check-by", textContent: "by" }), bits.picker);
     root.setAttribute("role", "region");
     root.setAttribute("aria-label", "Check before you label");
@@ -183,7 +185,7 @@
 
   function showFold() {
     bits.fold.setAttribute("aria-expanded", String(!isFolded));
-    bits.body.hidden = isFolded || !last || !last.n;
+    bits.body.hidden = isFolded;
   }
 
   function showColumns() {
@@ -211,7 +213,7 @@
   function showComposition() {
     const { n, composition, target } = last;
     const { said, bar, parts, trim: button } = bits;
-    showFold();
+    bits.body.classList.toggle("is-empty", !n);
     bar.replaceChildren();
     parts.replaceChildren();
     button.hidden = true;
