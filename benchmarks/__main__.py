@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from benchmarks import bench_backed, bench_edits, bench_start
+from benchmarks import bench_backed, bench_edits, bench_select, bench_start
 
 
 @click.command()
@@ -15,6 +15,7 @@ def main(context: click.Context, rounds: int, peer: bool) -> None:
     """Run every benchmark and print its table."""
     context.invoke(bench_start.main, rounds=rounds, peer=peer)
     context.invoke(bench_backed.main, rounds=min(rounds, 3), peer=peer)
+    context.invoke(bench_select.main, rounds=min(rounds, 3), peer=peer)
     context.invoke(bench_edits.main)
 
 

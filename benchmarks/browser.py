@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,6 +60,12 @@ const text = () => document.querySelector('%s')?.textContent, before = text();
 const look = () => { if (text() !== before) done(performance.now() - begun); else requestAnimationFrame(look); };
 %s;
 requestAnimationFrame(look);
+"""
+
+SCRIPT = """
+const done = arguments[arguments.length - 1];
+const run = async (...values) => { %s };
+run(...arguments[0]).then((value) => done({value}), (error) => done({error: String(error && error.stack || error)}));
 """
 
 
@@ -234,6 +240,79 @@ class Browser:
         except TimeoutException as error:
             raise BenchmarkError(f"The text of {selector} did not change after `{action}`.") from error
         return milliseconds / 1e3
+
+    def js(self, script: str, *values: Any) -> Any:
+        """Run a script in the page and return what it returns; of a promise, what comes of it.
+
+        Raises
+        ------
+        BenchmarkError
+            When it throws, or gives no answer in time.
+        """
+        self.driver.set_script_timeout(USABLE_TIMEOUT)
+        try:
+            told = self.driver.execute_async_script(SCRIPT % script, list(values))
+        except TimeoutException as error:
+            raise BenchmarkError(f"The page did not answer `{script}`.") from error
+        if "error" in told:
+            raise BenchmarkError(f"The page failed at `{script}`: {told['error']}")
+        return told["value"]
+
+    def wait_for(self, condition: str, *values: Any) -> Any:
+        """Wait until a JavaScript expression is true and return its value."""
+        end = time.monotonic() + USABLE_TIMEOUT
+        while time.monotonic() < end:
+            found = self.js(f"return ({condition})", *values)
+            if found:
+                return found
+            time.sleep(0.05)
+        raise BenchmarkError(f"`{condition}` did not come true. {self._errors()}")
+
+    def drag(self, points: Sequence[tuple[float, float]]) -> float:
+        """Press the left button at the first point, move through the others, let go at the last.
+
+        Parameters
+        ----------
+        points
+            Places in the page, CSS pixels.
+
+        Returns
+        -------
+        float
+            Seconds from the first move to the last.
+        """
+        (x, y), *others = points
+        self._mouse("mouseMoved", x, y, 0)
+        self._mouse("mousePressed", x, y, 1)
+        begun = time.perf_counter()
+        for x, y in others:
+            self._mouse("mouseMoved", x, y, 1)
+        took = time.perf_counter() - begun
+        self._mouse("mouseReleased", x, y, 0)
+        return took
+
+    def hover(self, x: float, y: float) -> None:
+        """Move the pointer to a place in the page."""
+        self._mouse("mouseMoved", x, y, 0)
+
+    def _mouse(self, kind: str, x: float, y: float, buttons: int) -> None:
+        button = "none" if kind == "mouseMoved" and not buttons else "left"
+        self._cdp("Input.dispatchMouseEvent", type=kind, x=x, y=y, button=button, buttons=buttons, clickCount=1)
+
+    def busy_s(self) -> float:
+        """Return how long the main thread of the page was busy by now, in seconds."""
+        metrics = {m["name"]: m["value"] for m in self._cdp("Performance.getMetrics")["metrics"]}
+        return float(metrics["TaskDuration"])
+
+    def uploaded(self) -> int:
+        """Return the bytes of the bodies of all requests since this was last asked, or the page was opened."""
+        sizes = 0
+        for entry in self._logs("performance"):
+            event = json.loads(entry["message"])["message"]
+            if event["method"] == "Network.requestWillBeSentExtraInfo":
+                headers = {name.lower(): value for name, value in event["params"]["headers"].items()}
+                sizes += int(headers.get("content-length", 0))
+        return sizes
 
     def _wait(self, url: str) -> float:
         """Return the milliseconds from navigation to the usable page."""

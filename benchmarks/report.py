@@ -33,8 +33,14 @@ def _mb(size: int | None) -> float | None:
     return None if size is None else size / 1e6
 
 
-def _interaction(name: str) -> Callable[[Start], float | None]:
-    return lambda result: result.interactions.get(name)
+def interaction(name: str, factor: float = 1.0) -> Callable[[Start], float | None]:
+    """Return what takes the figure of an interaction out of a start, times a factor."""
+
+    def value(result: Start) -> float | None:
+        found = result.interactions.get(name)
+        return None if found is None else factor * found
+
+    return value
 
 
 READY = Row("start to first answer, s", lambda r: r.ready_s)
@@ -49,9 +55,9 @@ REQUESTS = Row("answers they came in", lambda r: r.visit.requests, 0)
 BUSY = Row("main thread of the page busy, s", lambda r: r.visit.busy_s)
 ERRORS = Row("errors in the console", lambda r: len(r.visit.errors), 0)
 OUTSIDE = Row("addresses asked outside the machine", lambda r: len(r.visit.outside), 0)
-PREVIEW = Row("preview refresh, s", _interaction("preview"), 3)
-PREVIEW_SERVER = Row("preview refresh at the server, s", _interaction("preview at the server"), 3)
-GRID = Row("page of grid, s", _interaction("grid"), 3)
+PREVIEW = Row("preview refresh, s", interaction("preview"), 3)
+PREVIEW_SERVER = Row("preview refresh at the server, s", interaction("preview at the server"), 3)
+GRID = Row("page of grid, s", interaction("grid"), 3)
 START_ROWS = (
     READY,
     PAGE,
@@ -71,7 +77,12 @@ START_ROWS = (
 )
 
 
-def table(results: Mapping[str, Sequence[Start]], rows: Sequence[Row], goals: Mapping[str, float]) -> str:
+def table(
+    results: Mapping[str, Sequence[Start]],
+    rows: Sequence[Row],
+    goals: Mapping[str, float],
+    least: Mapping[str, float] | None = None,
+) -> str:
     """Return a Markdown table: a line for each row that has figures, a column for each program, ratios and goals.
 
     A cell is the median of the rounds with the range in brackets. A ratio is the peer's median over that of the first
@@ -85,7 +96,10 @@ def table(results: Mapping[str, Sequence[Start]], rows: Sequence[Row], goals: Ma
         What to show.
     goals
         Most allowed for our program, by title of the row.
+    least
+        Least wanted of our program, by title of the row: where more is better.
     """
+    least = least or {}
     ours, *peers = results
     head = ["", ours, *peers, *(f"{peer} / {ours}" for peer in peers), "goal"]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
@@ -96,7 +110,11 @@ def table(results: Mapping[str, Sequence[Start]], rows: Sequence[Row], goals: Ma
         own = median(values[ours]) if values[ours] else None
         ratios = [f"{median(values[peer]) / own:.1f}x" if own and values[peer] else "" for peer in peers]
         shown = [_cell(values[name], row.digits) for name in results]
-        lines.append([row.title, *shown, *ratios, _goal(own, goals.get(row.title), row.digits)])
+        if row.title in least:
+            goal = _goal(own, least[row.title], row.digits, is_least=True)
+        else:
+            goal = _goal(own, goals.get(row.title), row.digits)
+        lines.append([row.title, *shown, *ratios, goal])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -111,11 +129,12 @@ def _cell(values: Sequence[float], digits: int) -> str:
     return middle if low == high else f"{middle} ({low}-{high})"
 
 
-def _goal(own: float | None, goal: float | None, digits: int) -> str:
+def _goal(own: float | None, goal: float | None, digits: int, *, is_least: bool = False) -> str:
     if goal is None:
         return ""
-    text = f"<= {goal:,.{digits}f}".rstrip("0").rstrip(".") if digits else f"<= {goal:,.0f}"
-    return f"{text} {'met' if own is not None and own <= goal else 'MISSED'}"
+    number = f"{goal:,.{digits}f}".rstrip("0").rstrip(".") if digits else f"{goal:,.0f}"
+    is_met = own is not None and (own >= goal if is_least else own <= goal)
+    return f"{'>=' if is_least else '<='} {number} {'met' if is_met else 'MISSED'}"
 
 
 def conditions(results: Mapping[str, Sequence[Start]], threads: int) -> str:
