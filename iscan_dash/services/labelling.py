@@ -1,12 +1,14 @@
 """Edits of labels by a user: each is one event with a sentence for the history."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from iscan_dash.core.annotations import Annotation, edits, label_edits
 from iscan_dash.core.annotations.annotation import DEFAULT
 from iscan_dash.core.annotations.names import check_label
+from iscan_dash.core.annotations.prune_again import prune_again
 from iscan_dash.core.study import CategoryColumn
 from iscan_dash.core.words import counted
 from iscan_dash.errors import NameRefused
@@ -51,6 +53,37 @@ class Labelling(Ledger):
             change = edits.relabel(state, rows, column)
             said = f'{counted(change.delta.n_cells, "cell")} set to "{check_label(text)}"'
             return self._apply(change, "assign", f"{said} ({chosen_by})" if chosen_by else said)
+
+    def prune_again(
+        self,
+        annotation_id: str,
+        labels: Sequence[str],
+        before: np.ndarray,
+        after: np.ndarray,
+        recipe: Mapping[str, Any],
+        base_version: int,
+        cutoff: str,
+    ) -> Annotation:
+        """Give cells the labels that another cutoff of their prediction leaves; see the function of that name.
+
+        Parameters
+        ----------
+        annotation_id
+            The annotation.
+        labels, before, after, recipe
+            Labels of the prediction, those of each cell by the former cutoff and by the new one, and the new recipe.
+        base_version
+            The version the user saw.
+        cutoff
+            The cutoff in words.
+        """
+        with self._lock:
+            state = self._current(annotation_id, base_version)
+            origin = self._at(annotation_id, 1)[0].live
+            change, n_edited = prune_again(state, origin, labels, before, after, recipe)
+            edited = f", {counted(n_edited, 'edited cell')} kept" if n_edited else ""
+            said = f"{counted(change.delta.n_cells, 'cell')} changed{edited}"
+            return self._apply(change, "prune", f"Outlier cutoff {cutoff}: {said}")
 
     def rename_label(self, annotation_id: str, label_id: int, text: str, base_version: int) -> Annotation:
         """Rename a label; another one of that text is refused (E09), see `merge_labels`."""
