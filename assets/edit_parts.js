@@ -10,7 +10,9 @@
   function place(panel, anchor, width) {
     const box = anchor.getBoundingClientRect();
     if (width) panel.style.width = `${Math.max(width, box.width)}px`;
-    const { offsetWidth, offsetHeight } = panel;
+    const { offsetWidth } = panel;
+    // All of it, also what the height of the window hides now.
+    const offsetHeight = panel.scrollHeight + 2;
     const left = Math.max(EDGE, Math.min(box.left, window.innerWidth - offsetWidth - EDGE));
     const isBelow = box.bottom + offsetHeight + EDGE <= window.innerHeight || box.top < window.innerHeight - box.bottom;
     const top = isBelow ? box.bottom + 2 : Math.max(EDGE, box.top - offsetHeight - 2);

@@ -422,8 +422,6 @@
 
   // -- start -----------------------------------------------------------------------------------------------------
 
-  let opened = null; // what the address asked to edit, until it was
-
   async function follow(state, open) {
     if (!state) return;
     const isFirst = !byId("edit-assign").dataset.drawn;
@@ -433,10 +431,7 @@
     markKnown();
     for (const key of known.keys()) if (!annotation(key)) known.delete(key);
     const mine = own().map((one) => one.id);
-    if (isFirst && open && open !== opened && mine.includes(open)) {
-      opened = open;
-      page.current = open;
-    }
+    if (isFirst && mine.includes(open)) page.current = open;
     if (!mine.includes(page.current)) {
       let kept = null;
       try {

@@ -393,6 +393,28 @@ def test_two_tabs_and_a_stale_write(edit: EditAnnotation, shell: Shell, server: 
     shows(other, after)
 
 
+def test_the_list_of_annotations_leads_here(edit: EditAnnotation, shell: Shell, name: str) -> None:
+    browser = edit.browser
+    newer = NewAnnotation(browser)
+    shell.go_to("New Annotation")
+    newer.make(f"newer than {name}"[:60])
+    edit.open()
+    edit.choose(f"newer than {name}"[:60])
+    shell.go_to("Existing Annotations")
+    row = browser.wait(
+        lambda: browser.js(
+            """
+            const row = [...document.querySelectorAll('.annotations tr')].find(
+              (e) => e.querySelector('.annotation-name')?.textContent === arguments[0]);
+            return row?.dataset.annotation""",
+            name,
+        ),
+        "the row",
+    )
+    browser.click(f"tr[data-annotation='{row}'] a.icon-button")
+    browser.until(lambda: browser.text("#edit-labels-title"), f"Labels of {name}")
+
+
 def test_other_annotations_and_metadata_are_read_only(edit: EditAnnotation, name: str) -> None:
     edit.show("metadata", "phase")
     edit.show("cluster", "leiden")

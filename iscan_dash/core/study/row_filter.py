@@ -1,6 +1,7 @@
 """Conditions that rows of a table have to meet, column by column."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -25,10 +26,15 @@ class IdColumn:
     def contains(self, text: str) -> np.ndarray:
         """Tell which ids contain a text, ignoring case; shape (n_cells,), bool."""
         if text.isascii():
-            return np.char.find(np.char.lower(self.values), text.lower().encode()) >= 0
+            return np.char.find(self._lowered, text.lower().encode()) >= 0
         # NumPy knows the case of ASCII only.
         wanted = text.casefold()
         return np.array([wanted in value.decode("utf-8", "replace").casefold() for value in self.values.tolist()])
+
+    @cached_property
+    def _lowered(self) -> np.ndarray:
+        """The ids in small letters: kept, because one search follows another while somebody types."""
+        return np.char.lower(self.values)
 
 
 TableColumn = CategoryColumn | IdColumn | NumberColumn

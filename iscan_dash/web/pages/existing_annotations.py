@@ -137,6 +137,12 @@ def row(workspace: Workspace, state: Annotation, history: list[dict[str, Any]], 
 def _actions(own: str, history: list[dict[str, Any]]) -> list[Any]:
     history_id = row_action("history", own)
     return [
+        dcc.Link(
+            html.I(className="bi bi-pencil", **{"aria-hidden": "true"}),
+            href=f"/annotate/edit?open={own}",
+            className="icon-button",
+            title="Edit its labels",
+        ),
         icon_button(row_action("colour", own), "palette", "Colour plot"),
         icon_button(row_action("duplicate", own), "copy", "Duplicate"),
         icon_button(history_id, "clock-history", "History"),
