@@ -56,6 +56,7 @@
     }
 
     function move(view, area) {
+      if (area.width !== box.width || area.height !== box.height) note.hidden = true; // it stood somewhere else
       box = area;
       Object.assign(svg.style, { left: `${area.left}px`, top: `${area.top}px`, width: `${area.width}px`, height: `${area.height}px` });
       const kx = area.width / (view.x[1] - view.x[0]);

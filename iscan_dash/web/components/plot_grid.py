@@ -72,6 +72,7 @@ def register(app: Dash, services: Services) -> None:
     for number in PLOTS[1:]:
         _make_when_shown(app, services, number)
     app.clientside_callback(ClientsideFunction("iscan", "keepLink"), Input(Shell.LOCATION, "pathname"))
+
     # Its script hides all but the plot.
     def title(number: str = "", **_: Any) -> str:
         return f"Plot {number} - {app.title}"
