@@ -229,6 +229,8 @@ class Collection:
                     old.draft.rename(new.draft)
                 self._place = new
                 move_backups(old, new)
+                if old.results.exists():
+                    old.results.rename(new.results)
             except OSError:
                 new.journal.rename(old.journal)
                 raise

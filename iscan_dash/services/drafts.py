@@ -115,6 +115,11 @@ class DraftPlace:
         return self.folder / f"{self.name}-backups"
 
     @property
+    def results(self) -> Path:
+        """The folder of results that are too large for the journal."""
+        return self.draft.with_name(f"{self.draft.stem}-results")
+
+    @property
     def lock(self) -> Path:
         """The file that only one process holds at a time; it does not depend on the collection's name."""
         return self.draft.with_name(f".{self.draft.name}.lock" if self.file else f".{self.suffix}.lock")

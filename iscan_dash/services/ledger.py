@@ -524,14 +524,15 @@ class Ledger:
         origin: str,
         recipe: Mapping[str, Any],
         colours: Mapping[str, str] | None = None,
+        annotation_id: str | None = None,
     ) -> Change:
-        """Return the change that brings an annotation of labels into being."""
+        """Return the change that brings an annotation of labels into being, under a new id unless one is given."""
         own = colours or palette.label_colours(combined.labels[1:])
         texts = enumerate(combined.labels)
         labels = tuple(Label(place, text, own[text] if place else palette.UNASSIGNED) for place, text in texts)
         kept = check_name(name, self.taken_names())
         header = Header(kept, labels, self.user_name, now(), origin, recipe)
-        return edits.create(absent(uuid4().hex, self._study.n_cells), header, combined.codes)
+        return edits.create(absent(annotation_id or uuid4().hex, self._study.n_cells), header, combined.codes)
 
     def _own(self, annotation_id: str) -> Annotation:
         """Return an annotation that the user may edit."""

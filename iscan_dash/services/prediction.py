@@ -3,7 +3,7 @@
 import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -18,7 +18,7 @@ from iscan_dash.core.study import Study
 from iscan_dash.core.study.columns import CategoryColumn
 from iscan_dash.core.study.genes import inspect_genes
 from iscan_dash.errors import PredictionRefused
-from iscan_dash.services.prediction_parameters import METHOD, QUANTILE, Parameters
+from iscan_dash.services.prediction_parameters import METHOD, QUANTILE, Parameters, plain_parameters
 from iscan_dash.services.prediction_result import NO_GROUP, NOT_CHOSEN, Prediction, Preflight, with_cutoffs
 from iscan_dash.services.study_query import ChosenMatrix, choose_matrices, gene_names, study_query
 from iscan_dash.services.trained_cache import TrainedCache
@@ -294,12 +294,10 @@ def _room(n_rows: int, n_labels: int) -> Iterator[np.ndarray | None]:
 def _recipe(study: Study, plan: _Plan) -> dict[str, Any]:
     manifest = plan.reference.entry.manifest
     assert manifest is not None
-    own = asdict(plan.parameters)
-    own["samples"] = None if own["samples"] is None else list(own["samples"])
     matrices = {matrix.file: {"key": matrix.key, "kind": str(matrix.kind)} for matrix in plan.matrices}
     return {
         "method": METHOD,
-        **own,
+        **plain_parameters(plan.parameters),
         "quantile": QUANTILE,
         "matrices": matrices,
         "reference_name": manifest.name,

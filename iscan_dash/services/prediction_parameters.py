@@ -1,6 +1,8 @@
 """What decides a prediction."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -83,6 +85,31 @@ class Parameters:
             raise PredictionRefused("Outlier cutoff must be a number of at least 0.")
         if self.min_diff_med is not None and np.isnan(self.min_diff_med):
             raise PredictionRefused("The least difference to the median must be a number.")
+
+
+def plain_parameters(parameters: Parameters) -> dict[str, Any]:
+    """Return parameters as plain values, which `read_parameters` reads back."""
+    samples = parameters.samples
+    return {**asdict(parameters), "samples": None if samples is None else list(samples)}
+
+
+def read_parameters(values: Mapping[str, Any]) -> Parameters:
+    """Read parameters from plain values; what is left out has its default.
+
+    Raises
+    ------
+    PredictionRefused
+        A value is not known, or no reference is named.
+
+    Examples
+    --------
+    >>> read_parameters({"reference": "hao_pbmc", "samples": ["s1"]}).samples
+    ('s1',)
+    """
+    if "reference" not in values or not set(values) <= {own.name for own in fields(Parameters)}:
+        raise PredictionRefused("Choose a reference." if "reference" not in values else "There is no such parameter.")
+    samples = values.get("samples")
+    return Parameters(**{**values, "samples": None if samples is None else tuple(samples)})
 
 
 def resolved_name(template: str, parameters: Parameters) -> str:

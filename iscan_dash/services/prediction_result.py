@@ -108,19 +108,25 @@ class Prediction:
 
     def best_score(self) -> np.ndarray:
         """Return the highest score of each cell, over all markers, shape (n_cells,), float64, NaN for none."""
-        return self._spread(self._over_blocks(_highest, np.float64), np.nan)
+        return self._spread(self.best_of_rows(), np.nan)
+
+    def best_of_rows(self) -> np.ndarray:
+        """Return the highest score of each row, shape (n_rows,), float64."""
+        return self._over_blocks(_highest, np.float64)
 
     def runner_up(self) -> np.ndarray:
         """Return the label with the highest score but the cell's own, over all markers, shape (n_cells,), int32."""
-        found = self._over_blocks(_second, np.int32)
+        found = self.second_of_rows()
         return self._spread(np.where(self.classified.first.detected == 0, np.int32(-1), found), -1)
+
+    def second_of_rows(self) -> np.ndarray:
+        """Return the label with the highest score but the row's own, shape (n_rows,), int32."""
+        return self._over_blocks(_second, np.int32)
 
     def reasons(self) -> np.ndarray:
         """Return why each cell has no label, as a number of `REASONS`, shape (n_cells,), int8."""
-        own = np.where(self.classified.pruned.is_pruned, np.int8(PRUNED), np.int8(0))
-        own[self.classified.first.detected == 0] = NO_MARKERS
-        found: np.ndarray = np.where(self.rows < 0, self.left_out, self._spread(own, 0))
-        return found
+        classified = self.classified
+        return reasons_of(self.rows, self.left_out, classified.pruned.is_pruned, classified.first.detected > 0)
 
     def pruned_with(self, nmads: float | None, min_diff_med: float | None = None) -> "Prediction":
         """Return the same with another cutoff; nothing is classified again."""
@@ -130,11 +136,7 @@ class Prediction:
         return replace(self, parameters=parameters, recipe=recipe, classified=with_cutoffs(self.classified, parameters))
 
     def _spread(self, values: np.ndarray, missing: float) -> np.ndarray:
-        """Give each cell the value of its row."""
-        if not len(values):
-            return np.full(len(self.rows), missing, values.dtype)
-        found: np.ndarray = np.where(self.rows < 0, values.dtype.type(missing), values[self.rows])
-        return found
+        return of_cells(self.rows, values, missing)
 
     def _over_blocks(self, of: Callable[[np.ndarray, np.ndarray], np.ndarray], dtype: type) -> np.ndarray:
         scores, label = self.classified.first.scores, self.classified.tuned.label
@@ -143,6 +145,40 @@ class Prediction:
         for start in range(0, len(label), step):
             found[start : start + step] = of(scores[start : start + step], label[start : start + step])
         return found
+
+
+def of_cells(rows: np.ndarray, values: np.ndarray, missing: float) -> np.ndarray:
+    """Give each cell the value of its row.
+
+    Parameters
+    ----------
+    rows
+        Row of each cell, -1 where it has none, shape (n_cells,), integer.
+    values
+        Value of each row, shape (n_rows,).
+    missing
+        What cells without a row get.
+    """
+    if not len(values):
+        return np.full(len(rows), missing, values.dtype)
+    found: np.ndarray = np.where(rows < 0, values.dtype.type(missing), values[rows])
+    return found
+
+
+def reasons_of(rows: np.ndarray, left_out: np.ndarray, is_pruned: np.ndarray, has_markers: np.ndarray) -> np.ndarray:
+    """Return why each cell has no label, as a number of `REASONS`, shape (n_cells,), int8.
+
+    Parameters
+    ----------
+    rows, left_out
+        Row of each cell, and why it has none; see `Prediction`.
+    is_pruned, has_markers
+        Whether each row was pruned, and whether any marker gene was found in it, shape (n_rows,), bool.
+    """
+    own = np.where(is_pruned, np.int8(PRUNED), np.int8(0))
+    own[~has_markers] = NO_MARKERS
+    found: np.ndarray = np.where(rows < 0, left_out, of_cells(rows, own, 0))
+    return found
 
 
 def _highest(scores: np.ndarray, _label: np.ndarray) -> np.ndarray:

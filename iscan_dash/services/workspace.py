@@ -4,6 +4,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -20,11 +21,12 @@ from iscan_dash.core.study import CategoryColumn, Choices, Study
 from iscan_dash.core.study.health import Finding, check_study
 from iscan_dash.core.study.matrices import MatrixKind
 from iscan_dash.core.words import counted
-from iscan_dash.errors import UnknownColumn
+from iscan_dash.errors import IscanError, StorageError, UnknownColumn
 from iscan_dash.services.backups import Backup, list_backups, open_backup
 from iscan_dash.services.labelling import Labelling
 from iscan_dash.services.ledger import DEFAULT_LABEL, now
 from iscan_dash.services.reattach import OldDrafts, find_old_drafts
+from iscan_dash.services.result_files import copy_to, find_result, put_in_place
 
 PREVIEWS = 4
 """Previews kept, so that the pages of one grid are made once."""
@@ -235,6 +237,68 @@ class Workspace(Labelling):
             return self._apply(
                 edits.create(state, header, original.codes), "create", f"Copied from {original.live.name}"
             )
+
+    # -- results ---------------------------------------------------------------------------------------------------
+
+    def add_result(
+        self,
+        annotation_id: str,
+        file: Path,
+        name: str,
+        combined: Combined,
+        origin: str,
+        recipe: Mapping[str, Any],
+        description: str,
+    ) -> Annotation:
+        """Make an annotation of labels that were worked out, and keep what they rest on beside the drafts.
+
+        Parameters
+        ----------
+        annotation_id
+            The id that it gets; nothing has it yet.
+        file
+            What the labels rest on. It is copied; see `result_file`.
+        name
+            Its name; a number follows when it is taken.
+        combined
+            The labels, the default first, and that of each cell.
+        origin, recipe, description
+            Where it comes from, how it can be made again, and what the history says.
+
+        Raises
+        ------
+        EditConflict
+            The study's files changed.
+        NameRefused
+            The name breaks a rule.
+        StorageError
+            It cannot be written.
+        """
+        self.open()
+        self._check_writable()
+        kept = None
+        try:
+            # Large as it is, nobody's edit waits for it.
+            part = copy_to(file, self.place)
+            with self._lock:
+                # The file comes first: an annotation without it could not be looked into, and nobody would know why.
+                kept = put_in_place(part, self.place, annotation_id)
+                free = free_name(name, self.taken_names())
+                change = self._creation(free, combined, origin, recipe, annotation_id=annotation_id)
+                return self._apply(change, "create", description)
+        except OSError as error:
+            raise StorageError(
+                f"The result cannot be kept in {self.place.results}: {error.strerror or error}. Free the disk or bring "
+                "the folder back, then try again."
+            ) from error
+        except IscanError:
+            if kept is not None:
+                kept.unlink(missing_ok=True)
+            raise
+
+    def result_file(self, annotation_id: str) -> Path | None:
+        """Return the file with what the labels of an annotation rest on, None when there is none."""
+        return find_result(self.place.folder, annotation_id)
 
     # -- tables ------------------------------------------------------------------------------------------------------
 
