@@ -256,8 +256,13 @@ class JobTable:
             return {row[0] for row in self._db.execute("SELECT id FROM jobs")}
 
     def _select(self, where: str, values: Sequence[object]) -> list[Job]:
-        with self._lock:
-            return [_job(row) for row in self._db.execute(f"{_SELECT} {where}", values).fetchall()]
+        try:
+            with self._lock:
+                return [_job(row) for row in self._db.execute(f"{_SELECT} {where}", values).fetchall()]
+        except (sqlite3.Error, ValueError) as error:
+            raise StorageError(
+                f"The list of jobs {self.path} cannot be read: {error}. Try again in a moment."
+            ) from error
 
     # -- writing -------------------------------------------------------------------------------------------------
 

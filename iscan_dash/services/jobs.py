@@ -173,7 +173,7 @@ class Jobs:
     @property
     def version(self) -> int:
         """A number that grows with every change of a job, over restarts too."""
-        return self._table.changed
+        return self._table.changed if self._is_there else 0
 
     def list(self, user: str | None = None, since: int = 0) -> list[Job]:
         """Return the jobs of this study, the newest first.
@@ -185,7 +185,7 @@ class Jobs:
         since
             Only those that changed after this `version`.
         """
-        return self._table.of_study(self._fingerprint, user, since)
+        return self._table.of_study(self._fingerprint, user, since) if self._is_there else []
 
     def get(self, id_: str) -> Job:
         """Return a job of this study.
@@ -195,7 +195,7 @@ class Jobs:
         JobRefused
             There is none, or it was long ago.
         """
-        job = self._table.find(id_)
+        job = self._table.find(id_) if self._is_there else None
         if job is None or job.fingerprint != self._fingerprint:
             raise JobRefused("There is no such job any more. Load the page again.")
         return job
@@ -224,8 +224,8 @@ class Jobs:
         StorageError
             The table cannot be opened.
         """
-        assert self._table
-        self._start_waiting()
+        if self._is_there:
+            self._start_waiting()
 
     def close(self) -> None:
         """End what runs, and give the files back. What waits is for the next server."""
@@ -246,6 +246,11 @@ class Jobs:
     @property
     def _fingerprint(self) -> str:
         return self._workspaces.study.fingerprint
+
+    @property
+    def _is_there(self) -> bool:
+        """Whether there was ever a job: those who only look leave no files behind."""
+        return self._opened is not None or self._path.exists()
 
     @property
     def _table(self) -> JobTable:

@@ -232,7 +232,7 @@ class PredictionResult:
             delta=self.delta,
             margin=self.margin,
             has_markers=self.has_markers,
-            rows=self.rows,
+            rows=self.rows.astype(np.int64),
         )
 
 

@@ -429,6 +429,14 @@ def test_old_jobs_are_forgotten_with_their_logs(bench: Bench, monkeypatch: pytes
     assert later.log(later.list()[0].id)
 
 
+def test_who_only_looks_leaves_no_files(bench: Bench) -> None:
+    jobs = bench.jobs()
+    jobs.recover()
+    assert jobs.list() == [] and jobs.version == 0 and not bench.folder.exists()
+    with pytest.raises(JobRefused, match="no such job"):
+        jobs.get("0" * 32)
+
+
 def test_a_table_that_is_none_is_refused_with_a_reason(bench: Bench) -> None:
     bench.folder.mkdir()
     path = bench.folder / "jobs.db"
