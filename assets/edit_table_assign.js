@@ -88,7 +88,7 @@
       id: "edit-value",
       type: "text",
       class: "form-control form-control-sm",
-      placeholder: "Choose a label or type a new one",
+      placeholder: "A label, old or new",
       maxLength: 400,
       dir: "auto",
     });
