@@ -73,8 +73,9 @@ class Jobs:
         most_running: int = 1,
     ) -> None:
         self._workspaces = workspaces
-        self._path = folder / "jobs.db"
-        self._folder = folder / "jobs"
+        # Workers have a working directory of their own.
+        self._path = folder.absolute() / "jobs.db"
+        self._folder = folder.absolute() / "jobs"
         self._kinds = kinds
         self._kind = cache(lambda kind: load_kind(kinds[kind]))
         self._options = dict(options or {})

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from iscan_dash.core.study import open_study
 from iscan_dash.errors import IscanError
 from iscan_dash.services.hashes import FileHashes
+from iscan_dash.services.jobs import Jobs
 from iscan_dash.services.workspaces import Workspaces
 from iscan_dash.settings import Settings
 from iscan_dash.web import bundle, compression, first_picture, identity, layout, once, routes, security, selections
@@ -83,7 +84,12 @@ def create_app(settings: Settings) -> Dash:
         compress=True,
         on_error=_log_error,
     )
-    services = Services(workspaces, FileHashes([dataset.path for dataset in study.datasets], HASHING_DELAY))
+    hashes = FileHashes([dataset.path for dataset in study.datasets], HASHING_DELAY)
+    # As the page finds references, so do workers.
+    folders = {"references": str((settings.data_dir / "references").absolute()), "shared": None}
+    if settings.references:
+        folders["shared"] = str(settings.references.absolute())
+    services = Services(workspaces, hashes, Jobs(workspaces, settings.data_dir, options=folders))
     server.extensions["iscan"] = services
     routes.register(server, services)
     selections.register_routes(server, services)
@@ -134,6 +140,12 @@ def _warm_up(services: Services, fixed_user: str | None) -> None:
         desk.workspace.findings()
     except IscanError as error:
         # The page meets the same and shows the sentence.
+        log.warning("%s", error)
+    try:
+        if not services.workspaces.is_closed:
+            services.jobs.recover()
+    except IscanError as error:
+        # Nobody may want a job; who does is told.
         log.warning("%s", error)
     services.hashes.start()
 

@@ -7,6 +7,7 @@ from iscan_dash.services.edit_table import EditTable
 from iscan_dash.services.expression_samples import ExpressionSamples
 from iscan_dash.services.hashes import FileHashes
 from iscan_dash.services.inspection import Inspection
+from iscan_dash.services.jobs import Jobs
 from iscan_dash.services.merge_run import MergeRun
 from iscan_dash.services.selections import Selections
 from iscan_dash.services.workspace import Workspace
@@ -64,11 +65,14 @@ class Services:
         The open study and everyone's annotations.
     hashes
         SHA-256 of the files.
+    jobs
+        What takes longer than a request may; each job says whose it is.
     """
 
-    def __init__(self, workspaces: Workspaces, hashes: FileHashes) -> None:
+    def __init__(self, workspaces: Workspaces, hashes: FileHashes, jobs: Jobs) -> None:
         self.workspaces = workspaces
         self.hashes = hashes
+        self.jobs = jobs
         self._expression = ExpressionSamples()
         self._lock = threading.Lock()
         self._desks: dict[str, Desk] = {}
@@ -143,6 +147,7 @@ class Services:
 
     def close(self) -> None:
         """Stop the background work, write what is unsaved and close the files."""
+        self.jobs.close()
         self.hashes.close()
         self._expression.close()
         for desk in self._desks.values():
