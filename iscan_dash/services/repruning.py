@@ -47,11 +47,11 @@ class Cutoffs:
     @classmethod
     def of(cls, recipe: Mapping[str, Any]) -> "Cutoffs":
         """Return the cutoffs that a recipe has."""
-        return cls(recipe["nmads"], dict(recipe.get("nmads_per_label") or {}))
+        return cls(recipe["nmads"], dict(recipe.get("nmads_of_labels") or {}))
 
     def to_json(self) -> dict[str, Any]:
         """Return them as a recipe keeps them."""
-        return {"nmads": self.nmads, "nmads_per_label": dict(self.per_label)}
+        return {"nmads": self.nmads, "nmads_of_labels": dict(self.per_label)}
 
     @property
     def text(self) -> str:

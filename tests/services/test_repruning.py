@@ -140,7 +140,7 @@ class TestAccept:
             state = repruning.accept(workspace, predicted.id, Cutoffs(nmads), state.version)
             assert state.version == step + 2
             assert texts(state) == wanted(outcome, nmads)
-            assert state.live.recipe == {**RECIPE, "nmads": nmads, "nmads_per_label": {}}
+            assert state.live.recipe == {**RECIPE, "nmads": nmads, "nmads_of_labels": {}}
         workspace.undo()
         assert texts(workspace.annotation(predicted.id)) == wanted(outcome, 0.5)
         assert Cutoffs.of(workspace.annotation(predicted.id).live.recipe) == Cutoffs(0.5)
@@ -182,6 +182,15 @@ class TestAccept:
         assert {text for text, own in zip(texts(state), new & b_cells, strict=True) if own} == {"B cell"}
         assert {text for text, own in zip(texts(state), ~new & b_cells, strict=True) if own} == {"Unassigned"}
 
+    def test_a_label_that_is_called_like_the_default(self, workspace: Workspace, outcome: Outcome) -> None:
+        outcome = replace(outcome, labels=("B cell", "Unassigned", "T cell"))
+        codes = np.array([1, 0, 2, 0])[Repruning(outcome).preview(Cutoffs(3.0)).codes]
+        combined = Combined(("Unassigned", "B cell", "T cell"), codes.astype(np.int32), ())
+        made = workspace._create("SingleR", combined, "prediction", RECIPE, "Predicted")
+        state = Repruning(outcome).accept(workspace, made.id, Cutoffs(0.5), made.version)
+        assert "kept" not in workspace.history(made.id)[0].description
+        assert texts(state) == ["Unassigned" if text == "NK cell" else text for text in wanted(outcome, 0.5)]
+
     def test_refusals(self, workspace: Workspace, predicted: Annotation, outcome: Outcome) -> None:
         repruning = Repruning(outcome)
         with pytest.raises(PredictionRefused, match="at least 0"):
@@ -198,4 +207,4 @@ def test_cutoffs_in_words() -> None:
     assert Cutoffs(100).text == "no pruning"
     assert Cutoffs(3, dict.fromkeys("abcd", 2.0)).text == "3 MADs (4 labels by cutoffs of their own)"
     assert Cutoffs.of({"nmads": 2}) == Cutoffs(2)
-    assert replace(Cutoffs(2), nmads=None).to_json() == {"nmads": None, "nmads_per_label": {}}
+    assert replace(Cutoffs(2), nmads=None).to_json() == {"nmads": None, "nmads_of_labels": {}}

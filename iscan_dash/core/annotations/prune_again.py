@@ -47,7 +47,7 @@ def prune_again(
         Cells that the new cutoffs have another label for, but that stay as they were edited.
     """
     header = state.live
-    by_text = {label.text: label.id for label in origin.labels if label.id != DEFAULT}
+    by_text = {label.text: label.id for label in origin.labels}
     # The last place is that of no label.
     ids = np.full(len(labels) + 1, DEFAULT, np.int64)
     texts = []
