@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests that run at the same time, file by file: a browser and its server use one core.
+JOBS ?= 2
 
 .PHONY: run test lint types layers unit browser bench bench-singler clean
 
@@ -21,11 +23,11 @@ layers: $(VENV)/.installed-test
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -q -m "not browser"
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not browser"
 
 browser: $(VENV)/.installed-test
 	@sh scripts/ensure_chromium.sh
-	$(BIN)/python -m pytest -q -m browser --reruns 1 tests/browser
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m browser --reruns 1 tests/browser
 
 bench: $(VENV)/.installed-test
 	@sh scripts/ensure_chromium.sh
