@@ -687,8 +687,12 @@
     }
   }
 
-  window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    cellFilter: { refresh: () => state && askColumns() },
-  });
+  /** The annotations changed: they may be offered under other names, with other labels. */
+  function refresh(revision) {
+    if (state) askColumns();
+    return revision;
+  }
+
+  window.dash_clientside = Object.assign({}, window.dash_clientside, { cellFilter: { refresh } });
   iscan.cellFilter = { build, follow, show, edit, toggle };
 })();

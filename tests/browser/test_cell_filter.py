@@ -329,7 +329,8 @@ def test_areas_of_plots_are_combined(strip: Strip, panel: CellFilter, selection:
     query = panel.query
     panel.mode("Custom")
     expect(strip, selection, one & left)
-    assert (query.chosen("", "kind"), query.chosen("0"), query.chosen("1")) == ("All of these", "Plot 1", "Plot 2")
+    panel.browser.until(lambda: [query.chosen("0"), query.chosen("1")], ["Plot 1", "Plot 2"])
+    assert query.chosen("", "kind") == "All of these"
     query.choose("1", "not", "not in")
     expect(strip, selection, one & ~left)
     query.choose("", "kind", "Any of these")

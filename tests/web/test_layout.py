@@ -96,6 +96,12 @@ def test_a_graph_is_made_nowhere_else() -> None:
     assert cell_graph("any", (0, 1, 0, 1)).config is GRAPH_CONFIG
 
 
+def test_no_callback_takes_the_place_of_another(app: Dash) -> None:
+    # Dash names those without an output by their inputs, and of two of one name keeps the last.
+    names = Counter(callback["output"] for callback in app._callback_list)
+    assert [name for name, times in names.items() if times > 1] == []
+
+
 def test_options_are_plain_text(pages: dict[str, Any]) -> None:
     # Dash's dropdown breaks when options made of components change.
     dropdowns = [part for page in pages.values() for part in walk(page) if isinstance(part, dcc.Dropdown)]

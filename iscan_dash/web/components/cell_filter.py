@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dash import ClientsideFunction, Dash, Input, html
+from dash import ClientsideFunction, Dash, Input, Output, html
 
 from iscan_dash.web.ids import Filter, Shell
 from iscan_dash.web.services import Services
@@ -20,4 +20,9 @@ def layout(services: Services) -> list[Any]:
 
 def register(app: Dash, services: Services) -> None:  # noqa: ARG001 - every component is registered alike
     """Let the panel follow the annotations: they are offered as conditions."""
-    app.clientside_callback(ClientsideFunction("cellFilter", "refresh"), Input(Shell.REVISION, "data"))
+    # With an output: Dash takes two callbacks without one, and with the same inputs, for the same.
+    app.clientside_callback(
+        ClientsideFunction("cellFilter", "refresh"),
+        Output(Filter.STRIP, "data-revision"),
+        Input(Shell.REVISION, "data"),
+    )
