@@ -9,13 +9,11 @@ import numpy as np
 from iscan_dash.core.cell_values import cell_values
 from iscan_dash.core.markers import Comparer
 from iscan_dash.core.singler.lead import contributions, pair_markers
-from iscan_dash.core.singler.outcome import Outcome
 from iscan_dash.core.study import Study
 from iscan_dash.core.study.matrices import KIND_TEXT
 from iscan_dash.errors import PredictionRefused
 from iscan_dash.services.expression_samples import ExpressionSamples
 from iscan_dash.services.prediction import Prepared
-from iscan_dash.services.prediction_result import Prediction
 from iscan_dash.services.prepared_references import PreparedReferences, Waiting
 from iscan_dash.services.study_query import choose_matrices
 from iscan_dash.services.what_is_this import mean_profile
@@ -209,19 +207,4 @@ def _decide(
         n_elsewhere=sides.outside.n_cells,
         is_bulk=is_bulk,
         matrix=matrix,
-    )
-
-
-def outcome_of(prediction: Prediction) -> Outcome:
-    """Return what a prediction found, as it is looked into."""
-    classified = prediction.classified
-    first, tuned, pruned = classified.first, classified.tuned, classified.pruned
-    return Outcome(
-        labels=classified.labels,
-        scores=first.scores,
-        label=tuned.label,
-        delta=tuned.delta,
-        margin=pruned.margin,
-        has_markers=first.detected > 0,
-        rows=prediction.rows,
     )

@@ -3,10 +3,10 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -19,13 +19,18 @@ from iscan_dash.core.study import Study
 from iscan_dash.core.study import expression as expression_module
 from iscan_dash.errors import IscanError, PredictionRefused
 from iscan_dash.services import prepared_references as module
-from iscan_dash.services.explain import Decision, Explainer, outcome_of
+from iscan_dash.services.explain import Decision, Explainer
 from iscan_dash.services.expression_samples import ExpressionSamples
 from iscan_dash.services.prediction import Predictor, Prepared
 from iscan_dash.services.prediction_parameters import Parameters
+from iscan_dash.services.prediction_result import Prediction
 from iscan_dash.services.prepared_references import PreparedReferences, Waiting
+from iscan_dash.services.repruning import Cutoffs, Repruning
+from iscan_dash.services.results import PredictionResult, save_result
+from iscan_dash.services.review import Review
 from iscan_dash.services.trained_cache import TrainedCache
 from iscan_dash.services.what_is_this import Namer, WhatIsThis
+from iscan_dash.services.workspace import Source, Workspace
 from tests.conftest import Opener
 from tests.core.singler import plain
 from tests.references import LABELS, N_MARKERS, gene_names, some_profiles, write_profiles
@@ -99,16 +104,27 @@ def ready(ask: Callable[[], Any]) -> Any:
     return found
 
 
+def result_of(folder: Path, prediction: Prediction) -> PredictionResult:
+    """Return a prediction as it comes back from its file."""
+    save_result(folder / "made.npz", prediction)
+    return PredictionResult.load(folder / "made.npz")
+
+
 class TestDecision:
     @pytest.mark.parametrize("is_logged", [False, True])
     def test_the_genes_of_a_cluster(
-        self, predictor: Predictor, explainer: Explainer, open_study: Callable[..., Study], is_logged: bool
+        self,
+        tmp_path: Path,
+        predictor: Predictor,
+        explainer: Explainer,
+        open_study: Callable[..., Study],
+        is_logged: bool,
     ) -> None:
         counts = some_cells()
         counts[-1, 0] = 1
         study = open_study(log1p_cp10k(counts) if is_logged else counts)
         prediction = predictor.predict(study, Parameters("gut"))
-        outcome, mask = outcome_of(prediction), TRUTH == "NK cell"
+        outcome, mask = result_of(tmp_path, prediction).outcome, TRUTH == "NK cell"
         reason = why(outcome, prediction.classified.pruned, mask)
         assert reason is not None
         assert reason.label.label == "NK cell"
@@ -322,12 +338,39 @@ class TestPreparedReferences:
         assert isinstance(ready(lambda: references.get(study, "gut", "main")), Prepared)
 
 
-def test_a_prediction_pruned_anew_is_another_outcome_only_in_what_is_pruned(
-    predictor: Predictor, open_study: Callable[..., Study]
+def test_a_result_is_looked_into_and_its_cutoff_is_changed(
+    tmp_path: Path, predictor: Predictor, explainer: Explainer, open_study: Callable[..., Study]
 ) -> None:
-    prediction = predictor.predict(open_study(), Parameters("gut"))
-    other = outcome_of(prediction.pruned_with(0.5))
-    own = outcome_of(prediction)
-    np.testing.assert_array_equal(own.margin, other.margin)
-    assert replace(own, rows=other.rows).scores is other.scores
-    assert own.has_markers.tolist() == [True] * (N_CELLS - 1) + [False]
+    study, own = open_study(), uuid4().hex
+    (tmp_path / "drafts").mkdir()
+    workspace = Workspace(study, user="ada", folder=tmp_path / "drafts")
+    made = result_of(tmp_path, predictor.predict(study, Parameters("gut")))
+    workspace.add_result(own, tmp_path / "made.npz", "SingleR", made.combined(), "prediction", made.recipe, "Predicted")
+    kept = workspace.result_file(own)
+    assert kept is not None
+    result = PredictionResult.load(kept)
+    recipe = workspace.annotation(own).live.recipe
+    repruning = Repruning(result.outcome, recipe["min_diff_med"])
+
+    state = workspace.annotation(own)
+    for cutoffs in (Cutoffs(1.0), Cutoffs(0.5, {"T cell": None}), Cutoffs(None), Cutoffs(3.0)):
+        other = result.pruned_with(cutoffs.nmads, cutoffs.per_label)
+        np.testing.assert_array_equal(repruning.preview(cutoffs).codes, other.assigned())
+        state = repruning.accept(workspace, own, cutoffs, state.version)
+        texts = [state.live.by_id[code].text for code in state.codes.tolist()]
+        assert texts == [[*result.labels, "Unassigned"][code] for code in other.assigned()]
+        assert Cutoffs.of(state.live.recipe) == cutoffs
+    anew = predictor.predict(study, Parameters("gut", nmads=0.5))
+    np.testing.assert_array_equal(repruning.preview(Cutoffs(0.5)).codes, anew.assigned())
+
+    mask = TRUTH == "NK cell"
+    reason = why(result.outcome, repruning.pruned(Cutoffs.of(state.live.recipe)), mask)
+    assert reason is not None
+    assert reason.runner_up is not None
+    labels = reason.label.label, reason.runner_up.label
+    found: Decision = ready(lambda: explainer.decision(study, state.live.recipe, mask, *labels))
+    assert found.label == "NK cell"
+    queue = Review(workspace, own, result.outcome, repruning.pruned(Cutoffs(None)), Source("cluster", "leiden")).queue()
+    # Each cluster is of one label here, and none is pruned: only the cell that has no marker gene is in doubt.
+    assert [item.in_doubt for item in queue.items] == [1, 0, 0, 0]
+    workspace.close()
