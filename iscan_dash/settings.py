@@ -72,7 +72,10 @@ class Settings(BaseSettings):
     """A folder of one's own references, beside those that come with the package and those that are installed."""
 
     data_dir: Path = Field(default_factory=lambda: user_data_path("iscan-dash"))
-    """Where the server keeps its secret, and where references are installed."""
+    """Where the server keeps its secret and its jobs, and where references are installed."""
+
+    running_jobs: int = Field(1, ge=1, le=64)
+    """Jobs, such as predictions, that run at once; each uses all processors."""
 
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Names under which the server may be asked for, separated by commas; any when empty."""

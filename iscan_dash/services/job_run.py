@@ -159,7 +159,11 @@ class Run:
     def _listen(self, stream: IO[bytes], told: Callable[[str, int, int], None]) -> dict[str, Any]:
         """Pass the progress on until the worker says that it is over, or is gone; return the last it said then."""
         for line in stream:
-            said: dict[str, Any] = json.loads(line)
+            try:
+                said: dict[str, Any] = json.loads(line)
+            except ValueError:
+                # It was killed while it wrote.
+                break
             if "end" in said:
                 return said
             self._memory = said["memory"]

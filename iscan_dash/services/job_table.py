@@ -252,8 +252,7 @@ class JobTable:
 
     def ids(self) -> set[str]:
         """Return the ids of all jobs that are kept."""
-        with self._lock:
-            return {row[0] for row in self._db.execute("SELECT id FROM jobs")}
+        return {job.id for job in self._select("", ())}
 
     def _select(self, where: str, values: Sequence[object]) -> list[Job]:
         try:
@@ -276,7 +275,7 @@ class JobTable:
         """
         self._write(
             "INSERT OR IGNORE INTO jobs (id, kind, key, user, user_name, name, parameters, choices, fingerprint, "
-            "server, submitted, state, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'Queued', ?)",
+            "server, submitted, state, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'Queued', :number)",
             (
                 job.id,
                 job.kind,
@@ -291,8 +290,10 @@ class JobTable:
                 job.submitted,
             ),
         )
-        (found,) = self._select("WHERE key = ? AND (id = ? OR state IN ('Queued', 'Running'))", (job.key, job.id))
-        return found
+        active = "key = ? AND state IN ('Queued', 'Running')"
+        found = self._select(f"WHERE id = ? OR {active} ORDER BY id = ? DESC", (job.id, job.key, job.id))
+        # None when the other one ended just now.
+        return found[0] if found else self.attach_or_add(job)
 
     def take_next(self, server: str) -> Job | None:
         """Start the job of a server that has waited longest, None when none waits."""
@@ -302,7 +303,7 @@ class JobTable:
                 return None
             if self.update(waiting[0].id, JobState.QUEUED, state=JobState.RUNNING, started=_now(), message=""):
                 # Those behind it have moved up.
-                self._write("UPDATE jobs SET changed = ? WHERE server = ? AND state = 'Queued'", (server,), first=True)
+                self._write("UPDATE jobs SET changed = :number WHERE server = ? AND state = 'Queued'", (server,))
                 return self.find(waiting[0].id)
 
     def update(self, id_: str, expected: JobState, **values: Any) -> bool:
@@ -315,8 +316,8 @@ class JobTable:
         """
         assert set(values) <= set(_COLUMNS), values
         names = ", ".join(f"{name} = ?" for name in values)
-        statement = f"UPDATE jobs SET changed = ?, {names} WHERE id = ? AND state = ?"
-        return self._write(statement, (*values.values(), id_, str(expected)), first=True) > 0
+        statement = f"UPDATE jobs SET changed = :number, {names} WHERE id = ? AND state = ?"
+        return self._write(statement, (*values.values(), id_, str(expected))) > 0
 
     def end(self, id_: str, expected: JobState, state: JobState, message: str, **values: Any) -> bool:
         """End a job that is in a certain state; see `update`."""
@@ -326,26 +327,25 @@ class JobTable:
     def adopt(self, id_: str, old: str, new: str) -> None:
         """Put a waiting job of a server that is gone into the queue of another one."""
         self._write(
-            "UPDATE jobs SET changed = ?, server = ? WHERE id = ? AND state = 'Queued' AND server = ?",
+            "UPDATE jobs SET changed = :number, server = ? WHERE id = ? AND state = 'Queued' AND server = ?",
             (new, id_, old),
-            first=True,
         )
 
     def forget_old(self) -> None:
         """Drop the jobs that ended long ago, and the oldest where there are many."""
         oldest = (datetime.now(UTC) - KEPT_FOR).isoformat()
         ended = "state NOT IN ('Queued', 'Running')"
-        with self._lock, self._db:
-            self._db.execute(f"DELETE FROM jobs WHERE {ended} AND coalesce(ended, submitted) < ?", (oldest,))
-            newest = f"SELECT seq FROM jobs WHERE {ended} ORDER BY seq DESC LIMIT {MOST_KEPT}"
-            self._db.execute(f"DELETE FROM jobs WHERE {ended} AND seq NOT IN ({newest})")
+        newest = f"SELECT seq FROM jobs WHERE {ended} ORDER BY seq DESC LIMIT {MOST_KEPT}"
+        self._write(
+            f"DELETE FROM jobs WHERE {ended} AND (coalesce(ended, submitted) < ? OR seq NOT IN ({newest}))", (oldest,)
+        )
 
-    def _write(self, statement: str, values: tuple[Any, ...], *, first: bool = False) -> int:
-        """Run a statement with the number of the change as its first or last value; return how many rows changed."""
+    def _write(self, statement: str, values: tuple[Any, ...]) -> int:
+        """Run a statement, in which ``:number`` is that of the change; return how many rows changed."""
         try:
             with self._lock, closing(self._db.cursor()) as cursor:
                 number = self._changed + 1
-                cursor.execute(statement, (number, *values) if first else (*values, number))
+                cursor.execute(statement.replace(":number", str(number)), values)
                 if cursor.rowcount > 0:
                     self._changed = number
                 return int(cursor.rowcount)

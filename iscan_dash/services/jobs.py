@@ -135,9 +135,12 @@ class Jobs:
             server=self._id,
             submitted=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
-        job = self._table.attach_or_add(job)
+        found = self._table.attach_or_add(job)
+        if self._is_orphan(found):
+            self._take_over(self._table)
+            found = self._table.attach_or_add(job)
         self._start_waiting()
-        return self.get(job.id)
+        return self.get(found.id)
 
     def rerun(self, id_: str, workspace: Workspace) -> Job:
         """Ask again for what a job did, for whoever asks now and with the study as they see it; see `submit`."""
@@ -267,16 +270,9 @@ class Jobs:
             # Whether a server lives is told by the lock it holds; nobody looks while one takes its own.
             with only_one(self._path):
                 self._guard.acquire()
-                dead = {job.server for job in table.active() if not self._is_alive(job.server)}
                 for path in self._folder.glob(".*.lock"):
                     self._is_alive(path.name[1 : -len(".lock")])
-            for job in table.active():
-                if job.server not in dead:
-                    continue
-                if job.state is JobState.RUNNING:
-                    self._give_up(table, job)
-                elif job.fingerprint == self._fingerprint:
-                    table.adopt(job.id, job.server, self._id)
+            self._take_over(table)
             self._forget_old(table)
         except (OSError, Timeout) as error:
             table.close()
@@ -285,6 +281,17 @@ class Jobs:
                 f"The folder of jobs {self._folder} cannot be written: {reason}. Name another with ISCAN_DATA_DIR."
             ) from error
         return table
+
+    def _take_over(self, table: JobTable) -> None:
+        """Give up what servers ran that are gone, and go on with what waited for one of this study."""
+        for job in filter(self._is_orphan, table.active()):
+            if job.state is JobState.RUNNING:
+                self._give_up(table, job)
+            elif job.fingerprint == self._fingerprint:
+                table.adopt(job.id, job.server, self._id)
+
+    def _is_orphan(self, job: Job) -> bool:
+        return job.is_active and not self._is_alive(job.server)
 
     def _is_alive(self, server: str) -> bool:
         """Tell whether a server lives; what it locked is removed when it does not."""
@@ -341,7 +348,8 @@ class Jobs:
             del self._runs[job.id]
         try:
             self._start_waiting()
-        except StorageError as error:
+            self._forget_old(self._table)
+        except (StorageError, OSError) as error:
             log.error("%s", error)
 
     def _end_of(self, run: Run, job: Job, folder: Path, stream: IO[bytes]) -> tuple[JobState, str, dict[str, Any]]:
@@ -362,8 +370,7 @@ class Jobs:
     def _note_end(self, job: Job, state: JobState, message: str, values: dict[str, Any]) -> bool:
         try:
             self._table.end(job.id, JobState.RUNNING, state, message, **values)
-            self._forget_old(self._table)
-        except (StorageError, OSError) as error:
+        except StorageError as error:
             log.error("%s", error)
             return False
         return True

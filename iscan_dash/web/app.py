@@ -89,7 +89,8 @@ def create_app(settings: Settings) -> Dash:
     folders = {"references": str((settings.data_dir / "references").absolute()), "shared": None}
     if settings.references:
         folders["shared"] = str(settings.references.absolute())
-    services = Services(workspaces, hashes, Jobs(workspaces, settings.data_dir, options=folders))
+    jobs = Jobs(workspaces, settings.data_dir, options=folders, most_running=settings.running_jobs)
+    services = Services(workspaces, hashes, jobs)
     server.extensions["iscan"] = services
     routes.register(server, services)
     selections.register_routes(server, services)

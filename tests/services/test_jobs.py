@@ -1,5 +1,6 @@
 """Jobs with real processes: the queue, every end a job can have, and nothing left behind."""
 
+import io
 import os
 import signal
 import sqlite3
@@ -20,6 +21,7 @@ import pytest
 from iscan_dash.core.study import Study
 from iscan_dash.errors import JobRefused, PredictionRefused, StorageError
 from iscan_dash.services import job_run, job_table
+from iscan_dash.services import jobs as jobs_module
 from iscan_dash.services.job_kinds import part_done
 from iscan_dash.services.job_table import Job, JobState, JobTable
 from iscan_dash.services.jobs import Jobs
@@ -370,6 +372,50 @@ def test_a_server_that_is_killed_loses_what_ran_and_keeps_the_queue(bench: Bench
     assert ended(later, waiting).result == "a next"
     later.close()
     assert bench.left() == {".log"}
+
+
+def test_nobody_joins_a_job_whose_server_is_gone(bench: Bench) -> None:
+    gone = bench.jobs()
+    job = gone.submit("count", "fates", LONG, bench.ada)
+    running(gone, job)
+    jobs = bench.jobs()
+    jobs.recover()
+    gone.close()
+    with sqlite3.connect(bench.folder / "jobs.db") as db:
+        db.execute("UPDATE jobs SET state = 'Running' WHERE id = ?", (job.id,))
+    db.close()
+    again = jobs.submit("count", "fates", LONG, bench.ada)
+    assert again.id != job.id and jobs.get(job.id).state is JobState.LOST
+    running(jobs, again)
+
+
+def test_a_line_that_was_not_written_to_its_end_is_no_progress() -> None:
+    heard = []
+    lines = b'{"step": "load", "done": 0, "total": 1, "memory": 5}\n{"step": "co'
+    said = job_run.Run("0" * 32)._listen(io.BytesIO(lines), lambda *told: heard.append(told))
+    assert said == {} and heard == [("load", 0, 1)]
+
+
+def test_a_table_that_cannot_be_written_for_a_while_gets_the_end_of_a_job_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_module, "TRY_AGAIN", 0.05)
+    jobs = bench.jobs()
+    job = jobs.submit("count", "fates", {"to": 50, "pause": 0.02}, bench.ada)
+    waiting = jobs.submit("count", "next", {}, bench.ada)
+    running(jobs, job)
+
+    def full(*_: object, **__: object) -> bool:
+        raise StorageError("The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JobTable, "_write", full)
+        worker = bench.pid("count")
+        until(lambda: is_gone(worker))
+        time.sleep(0.3)
+        assert jobs.get(job.id).state is JobState.RUNNING
+    assert ended(jobs, job).state is JobState.FINISHED
+    assert ended(jobs, waiting).state is JobState.FINISHED
 
 
 def test_a_process_that_only_has_the_number_of_a_worker_is_left_alone(bench: Bench) -> None:
