@@ -1,6 +1,5 @@
 """The commands ``iscan-dash references`` and ``iscan-dash predict``."""
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -147,6 +146,7 @@ def predict(
     from iscan_dash.services.prediction_parameters import Parameters, resolved_name
     from iscan_dash.services.prediction_result import summary
     from iscan_dash.services.prediction_table import COLUMNS, write_scores, write_table
+    from iscan_dash.services.processes import processors
 
     with plain_errors(), opened_study(data, options) as (study, _):
         registry = _registry(folder)
@@ -171,7 +171,7 @@ def predict(
         if (problem := registry.folder_problem()) and folder:
             raise PredictionRefused(problem)
         prediction = Predictor(registry).predict(
-            study, parameters, threads=threads or _processors(), control=Control(_tell)
+            study, parameters, threads=threads or processors(), control=Control(_tell)
         )
         _tell("save", 0, 1)
         write_table(out, study, prediction, column)
@@ -191,10 +191,6 @@ def _tell(step: str, done: int, total: int) -> None:
         # It takes long enough to be told whoever watches.
         click.echo(step, err=True)
     show_progress(0.99 * done / max(1, total), f"{step} ({done:,}/{total:,} cells)" if total > 1 else step)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _registry(folder: Path | None) -> "Registry":

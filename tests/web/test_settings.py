@@ -48,6 +48,7 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
         "ALLOWED_HOSTS": "lab.example, [fd00::1],",
         "PROXIES": "2",
         "REFERENCES": "ours",
+        "RUNNING_JOBS": "3",
     }
     # What cannot be had together with the others.
     apart = {"ANNOTATIONS_FILE": "a.csv", "DISABLE_ANNOTATIONS": "true", "USER_HEADER": "X-User", "USERS": "users.txt"}
@@ -68,6 +69,7 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
         allowed_hosts=("lab.example", "[fd00::1]"),
         proxies=2,
         references=Path("ours"),
+        running_jobs=3,
     )
     assert {name.upper() for name in Settings.model_fields} == set(values) | set(apart)
     for name in values:
