@@ -36,7 +36,6 @@ class Run:
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
-        self.thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped: JobState | None = None

@@ -210,8 +210,9 @@ class JobTable:
             raise StorageError(f"{self.path} is no list of jobs of iscan-dash. Move it away.")
 
     def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        """Close the file, once nobody reads or writes it: SQLite does not bear to be closed meanwhile."""
+        with self._lock:
+            self._db.close()
 
     @property
     def changed(self) -> int:

@@ -87,6 +87,7 @@ class Jobs:
         self._closing = threading.Event()
         self._opened: JobTable | None = None
         self._runs: dict[str, Run] = {}
+        self._threads: set[threading.Thread] = set()
 
     # -- asking ----------------------------------------------------------------------------------------------------
 
@@ -235,12 +236,12 @@ class Jobs:
         """End what runs, and give the files back. What waits is for the next server."""
         with self._lock:
             self._closing.set()
-            runs = list(self._runs.values())
-            for run in runs:
+            for run in self._runs.values():
                 run.stop(JobState.LOST)
-        for run in runs:
-            if run.thread is not None:
-                run.thread.join()
+            threads = list(self._threads)
+        # Also those whose job has ended: they still tidy the table.
+        for thread in threads:
+            thread.join()
         with self._opening:
             if self._opened is not None:
                 self._opened.close()
@@ -331,10 +332,18 @@ class Jobs:
                 if job is None:
                     return
                 run = self._runs[job.id] = Run(job.id)
-                run.thread = threading.Thread(target=self._run, args=(run, job), name=f"job-{job.id[:8]}", daemon=True)
-                run.thread.start()
+                thread = threading.Thread(target=self._run, args=(run, job), name=f"job-{job.id[:8]}", daemon=True)
+                self._threads.add(thread)
+                thread.start()
 
     def _run(self, run: Run, job: Job) -> None:
+        try:
+            self._do(run, job)
+        finally:
+            with self._lock:
+                self._threads.discard(threading.current_thread())
+
+    def _do(self, run: Run, job: Job) -> None:
         try:
             with self._room(job) as (folder, stream):
                 state, message, values = self._end_of(run, job, folder, stream)

@@ -121,6 +121,23 @@ def test_a_job_is_done_by_a_process_and_its_owner_gets_the_result(bench: Bench) 
     assert bench.left() == {".log", ".lock"}
 
 
+def test_closing_waits_for_a_job_that_still_tidies_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    # SQLite crashed when its file was closed under a thread that wrote.
+    jobs = bench.jobs()
+    forget_old, tidied = JobTable.forget_old, []
+
+    def slowly(table: JobTable) -> None:
+        time.sleep(0.5)
+        forget_old(table)
+        tidied.append(table)
+
+    job = jobs.submit("count", "fates", {"to": 1, "pause": 0.0}, bench.ada)
+    monkeypatch.setattr(JobTable, "forget_old", slowly)
+    ended(jobs, job)
+    jobs.close()
+    assert len(tidied) == 1
+
+
 def test_files_are_for_their_owner_only(bench: Bench) -> None:
     jobs = bench.jobs()
     job = jobs.submit("count", "fates", LONG, bench.ada)
