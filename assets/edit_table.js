@@ -74,6 +74,7 @@
   const complain = (error) =>
     iscan.toast.show({ id: `edit-${Date.now()}`, kind: "danger", text: error.message, actions: [], seconds: null });
 
+  const PATIENCE = 60_000; // ms; what has no answer by then failed on the server, which says so itself
   let serial = 0;
   let queue = Promise.resolve();
   const waiting = new Map(); // serial -> what resolves its promise
@@ -90,6 +91,8 @@
       if (!one) return { is_done: false };
       return new Promise((resolve) => {
         serial += 1;
+        const own = serial;
+        setTimeout(() => waiting.delete(own) && resolve({ is_done: false }), PATIENCE);
         waiting.set(serial, (answer) => {
           // The next edit may be made before the page hears of this one.
           if (answer.version) one.version = answer.version;

@@ -173,8 +173,8 @@ def test_all_filtered_rows_at_once(edit: EditAnnotation, shell: Shell) -> None:
     edit.filter_text("Cell ID", "cell5")
     edit.wait_for_count(f"11 of {N_CELLS} cells, 0 ticked")
     edit.apply_to("filtered").assign("fifties", "Assign to 11 cells")
-    shell.wait_for_toast('11 cells set to "fifties" (filtered rows).')
     shows(edit, with_label([5, *range(50, 60)], "fifties"))
+    edit.browser.until(shell.undo_title, 'Undo: 11 cells set to "fifties" (filtered rows) (Ctrl+Z)')
     assert edit.count().endswith("0 ticked")
 
 

@@ -267,6 +267,8 @@ class TestLabels:
     def test_what_is_no_edit(self, page: Page, workspace: Workspace, own: str, edit: Any) -> None:
         told = act(page, own, **edit)
         assert told["shell-toast.data"]["text"] == "The request is not understood. Load the page again."
+        # The script waits for it.
+        assert told["edit-answer.data"]["serial"] == 7
         assert workspace.annotation(own).version == 1
 
     def test_others_labels(self, make_app: MakeApp, small_file: Path) -> None:

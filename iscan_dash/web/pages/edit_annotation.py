@@ -4,6 +4,7 @@ from typing import Any
 
 import dash_ag_grid as dag
 from dash import ClientsideFunction, Dash, Input, Output, dcc, html, no_update
+from pydantic import ValidationError
 
 from iscan_dash.errors import IscanError
 from iscan_dash.web import edit_table
@@ -112,7 +113,13 @@ def answer(services: Services, given: dict[str, Any]) -> tuple[Any, Any, dict[st
         The new revision, a message, and the answer to the script: ``serial``, ``is_done``, and the ``version`` that
         came of it, ``question`` when there is one (see `edit_table.perform`), or ``error``.
     """
-    edit = edit_table.read_edit.validate_python(given)
+    serial = given.get("serial")
+    try:
+        edit = edit_table.read_edit.validate_python(given)
+    except ValidationError:
+        # The script waits for an answer before it sends the next edit.
+        sentence = "The request is not understood. Load the page again."
+        return no_update, toast.message("danger", sentence), {"serial": serial, "is_done": False, "error": sentence}
     workspace = services.workspace
     try:
         question = edit_table.perform(workspace, services.edit_table, edit)
