@@ -398,8 +398,8 @@ class TestEmbeddings:
     def test_a_missing_one_is_refused(self, tmp_path: Path, open_files: Opener) -> None:
         study = open_files(write_study(tmp_path / "a.h5ad", cells=4, obsm={"X_umap": self.XY}))
         with pytest.raises(UnknownColumn) as refused:
-            study.embedding(QC_AXES)
-        assert str(refused.value) == 'This study has no embedding "qc".'
+            study.embedding("X_tsne")
+        assert str(refused.value) == 'This study has no embedding "X_tsne".'
 
 
 class TestQcAxes:
