@@ -80,7 +80,7 @@
   const waiting = new Map(); // serial -> what resolves its promise
 
   /**
-   * Make an edit of an annotation.
+   * Make an edit of an annotation. Its way there and back is part of the frame, not of this page, which may be left.
    * @param {Object} action  `do` and its values; see web/edit_table.py
    * @returns {Promise<{is_done: boolean, question?: Object, error?: string}>}
    */

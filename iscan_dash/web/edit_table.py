@@ -12,6 +12,7 @@ from iscan_dash.core.words import counted
 from iscan_dash.errors import UnknownColumn
 from iscan_dash.services.edit_table import EditTable, Target, View
 from iscan_dash.services.labelling import merged_by, split_counts
+from iscan_dash.services.selection_actions import MOST_VALUES
 from iscan_dash.services.workspace import Source, Workspace
 from iscan_dash.web.components import toast
 
@@ -24,6 +25,9 @@ MOST_LABELS = 2000
 MOST_CHANGES = 200
 """Labels that a preview of find and replace lists."""
 
+MOST_GENES = 100_000
+"""Genes that may be sent as markers: how many a label may have is said to who pasted too many."""
+
 Place = Annotated[int, Field(ge=0, le=MOST_CELLS)]
 Text = Annotated[str, Field(max_length=2000)]
 
@@ -35,7 +39,7 @@ class LabelsForm(BaseModel):
     """Labels of a list."""
 
     kind: Literal["labels"] = Field(alias="is")
-    values: list[Text] = Field(max_length=5000)
+    values: list[Text] = Field(max_length=MOST_VALUES)
     missing: bool = False
     is_not: bool = Field(default=False, alias="not")
 
@@ -316,8 +320,8 @@ class DetailLabel(Edit):
     label: int
     description: str = Field("", max_length=10_000)
     ontology: Text = ""
-    markers: list[Text] = Field(default_factory=list, max_length=1000)
-    absent_markers: list[Text] = Field(default_factory=list, max_length=1000)
+    markers: list[Text] = Field(default_factory=list, max_length=MOST_GENES)
+    absent_markers: list[Text] = Field(default_factory=list, max_length=MOST_GENES)
 
 
 AnyEdit = Annotated[

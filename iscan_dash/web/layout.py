@@ -6,6 +6,7 @@ from dash import dcc, html, page_container
 from iscan_dash.web import selections
 from iscan_dash.web.components import cell_filter, history, naming, plot_grid, toast, topbar
 from iscan_dash.web.ids import Shell
+from iscan_dash.web.pages import edit_annotation
 from iscan_dash.web.services import Services
 
 TABS = (("Data", "/", "exact"), ("Cell Annotation", "/annotate", "partial"), ("Export", "/export", "exact"))
@@ -58,6 +59,7 @@ def shell(services: Services) -> html.Div:
             dcc.Store(id=Shell.STATUS),
             *toast.stores(),
             *history.stores(),
+            *edit_annotation.stores(),
             *naming.layout(services),
             *selections.stores(services),
             topbar.layout(services),

@@ -193,6 +193,24 @@ def test_more_than_half_of_all_cells_is_asked_about(edit: EditAnnotation, shell:
     shows(edit, ["all"] * N_CELLS)
 
 
+def test_the_page_may_be_left_before_an_edit_is_answered(edit: EditAnnotation, shell: Shell, name: str) -> None:
+    edit.tick(1, 2)
+    edit.wait_for_count(f"{N_CELLS} of {N_CELLS} cells, 2 ticked")
+    edit.value("first")
+    edit.browser.until(edit.button, "Assign to 2 cells")
+    with edit.browser.held_back("url.includes('_dash-update-component') && body.includes('edit-action')") as release:
+        edit.press_button()
+        shell.go_to("Existing Annotations")
+        edit.browser.wait(lambda: not edit.browser.is_shown("#edit-assign"), "the page to go")
+        release()
+    edit.open()
+    edit.choose(name)
+    shows(edit, with_label([1, 2], "first"))
+    # The next edit does not wait for the one before.
+    edit.assign("second", "Assign to 2 cells")
+    shows(edit, with_label([1, 2], "second"))
+
+
 def test_a_double_click_edits_one_cell(edit: EditAnnotation, shell: Shell, name: str) -> None:
     edit.edit_cell(2, name, "B cell")
     shell.wait_for_toast('1 cell set to "B cell".')

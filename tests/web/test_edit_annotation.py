@@ -8,6 +8,7 @@ from dash import Dash
 
 from iscan_dash.core.annotations.combine import CombineRecipe
 from iscan_dash.services.workspace import Source, Workspace
+from iscan_dash.web import edit_table
 from tests.browser.studies import N_CELLS, small_values
 from tests.web.conftest import MakeApp, services_of
 from tests.web.page import Page
@@ -268,8 +269,29 @@ class TestLabels:
         told = act(page, own, **edit)
         assert told["shell-toast.data"]["text"] == "The request is not understood. Load the page again."
         # The script waits for it.
-        assert told["edit-answer.data"]["serial"] == 7
+        assert (told["edit-answer.data"]["serial"], told["edit-answer.data"]["is_done"]) == (7, False)
         assert workspace.annotation(own).version == 1
+
+    def test_an_edit_that_fails_is_answered_too(self, page: Page, own: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: Any) -> None:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr(edit_table, "perform", fail)
+        monkeypatch.setattr("iscan_dash.web.app.log.error", lambda *_, **__: None)
+        told = act(page, own, do="add", text="x")
+        assert (told["edit-answer.data"]["serial"], told["edit-answer.data"]["is_done"]) == (7, False)
+        assert "Something went wrong" in told["shell-toast.data"]["text"]
+
+    def test_many_genes_at_once_are_refused_in_words(self, page: Page, own: str) -> None:
+        told = act(page, own, do="detail", label=1, markers=[f"gene{k}" for k in range(1500)])
+        assert told["shell-toast.data"]["text"] == "1500 genes are too many; the limit is 200."
+
+    def test_many_values_of_a_filter(self, page: Page, own: str) -> None:
+        where = {"metadata:tissue": {"is": "labels", "values": ["gut", *(f"v{k}" for k in range(9_999))]}}
+        for row in (3, 4):
+            post(page, TICKS, {"do": "one", "row": row})
+        told = act(page, own, do="assign", value="x", target="ticked", expected=2, view={"where": where})
+        assert told["edit-answer.data"]["is_done"] is True
 
     def test_others_labels(self, make_app: MakeApp, small_file: Path) -> None:
         app = make_app(small_file)

@@ -3,14 +3,21 @@
 from typing import Any
 
 import dash_ag_grid as dag
-from dash import ClientsideFunction, Dash, Input, Output, dcc, html, no_update
-from pydantic import ValidationError
+from dash import ClientsideFunction, Dash, Input, Output, dcc, html, no_update, set_props
 
 from iscan_dash.errors import IscanError
 from iscan_dash.web import edit_table
 from iscan_dash.web.components import toast
 from iscan_dash.web.ids import Edit, Shell
 from iscan_dash.web.services import Services
+
+
+def stores() -> list[dcc.Store]:
+    """Return the stores that carry edits to the server and their answers back.
+
+    They belong to the frame: somebody may go to another page while an edit is on its way.
+    """
+    return [dcc.Store(id=Edit.ACTION), dcc.Store(id=Edit.ANSWER)]
 
 
 def layout(open_annotation: str | None = None) -> html.Div:
@@ -25,8 +32,6 @@ def layout(open_annotation: str | None = None) -> html.Div:
         className="edit-page",
         children=[
             dcc.Store(id=Edit.STATE),
-            dcc.Store(id=Edit.ACTION),
-            dcc.Store(id=Edit.ANSWER),
             dcc.Store(id=Edit.OPEN, data=open_annotation),
             html.Section(id=Edit.ASSIGN, className="edit-assign", **{"aria-label": "Assign a label"}),
             html.Div(id=Edit.CHECK),
@@ -101,7 +106,12 @@ def register(app: Dash, services: Services) -> None:
     def act(given: dict[str, Any] | None) -> tuple[Any, Any, Any]:
         if not given:
             return no_update, no_update, no_update
-        return answer(services, given)
+        try:
+            return answer(services, given)
+        except Exception as error:
+            # The page is told as of any other callback; its script waits for an answer before it sends the next edit.
+            set_props(Edit.ANSWER, {"data": {"serial": given.get("serial"), "is_done": False, "error": str(error)}})
+            raise
 
 
 def answer(services: Services, given: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
@@ -113,13 +123,7 @@ def answer(services: Services, given: dict[str, Any]) -> tuple[Any, Any, dict[st
         The new revision, a message, and the answer to the script: ``serial``, ``is_done``, and the ``version`` that
         came of it, ``question`` when there is one (see `edit_table.perform`), or ``error``.
     """
-    serial = given.get("serial")
-    try:
-        edit = edit_table.read_edit.validate_python(given)
-    except ValidationError:
-        # The script waits for an answer before it sends the next edit.
-        sentence = "The request is not understood. Load the page again."
-        return no_update, toast.message("danger", sentence), {"serial": serial, "is_done": False, "error": sentence}
+    edit = edit_table.read_edit.validate_python(given)
     workspace = services.workspace
     try:
         question = edit_table.perform(workspace, services.edit_table, edit)
