@@ -13,7 +13,16 @@
   const byId = (id) => document.getElementById(id);
 
   /** What the page knows: of the server's `state`, the annotation that is edited, its labels, and what is shown. */
-  const page = { state: null, current: null, labels: null, total: null, ticked: 0, api: null };
+  const page = {
+    state: null,
+    current: null,
+    labels: null,
+    total: null,
+    filtered: "", // tells the cells of all rows from others
+    ticked: 0,
+    ticks: "", // tells the ticked cells from others
+    api: null,
+  };
 
   /** What the user chose to see; kept while the tab is open. */
   const view = {
@@ -269,7 +278,8 @@
       return { rowData: [], rowCount: 0 };
     }
     page.total = answer.total;
-    page.ticked = answer.ticked;
+    page.filtered = answer.filtered;
+    takeTicks(answer);
     tell();
     // The grid wants text to tell its rows apart.
     return { rowData: answer.rows.map((row) => ({ ...row, key: `${row.i}` })), rowCount: answer.total };
@@ -334,10 +344,19 @@
 
   // -- ticks -----------------------------------------------------------------------------------------------------
 
+  /** Take over how many cells are ticked, and which. */
+  const takeTicks = ({ ticked, ticks }) => Object.assign(page, { ticked, ticks });
+
+  /** What tells the cells that a label is for from others, as this page saw them. */
+  function seen(target) {
+    if (target === "selection") return String(page.selection ? page.selection.mask_version : "");
+    return target === "ticked" ? page.ticks : page.filtered;
+  }
+
   /** Tick cells, or take ticks away. `anew` when rows that are seen change besides. */
   async function tick(change, anew = true) {
     try {
-      page.ticked = (await ask("ticks", change)).ticked;
+      takeTicks(await ask("ticks", change));
     } catch (error) {
       complain(error);
       anew = true;
@@ -350,6 +369,11 @@
   // Another tab of the user ticked: this one follows.
   const others = "BroadcastChannel" in window ? new BroadcastChannel("iscan-edit") : null;
   others?.addEventListener("message", () => refresh());
+
+  /** The server's state says whether another browser of the user ticked. */
+  function status(now) {
+    if (now && now.ticks && page.state && now.ticks !== page.ticks) refresh(view.only_ticked ? "top" : undefined);
+  }
 
   // -- labels ----------------------------------------------------------------------------------------------------
 
@@ -430,7 +454,7 @@
     const isFirst = !byId("edit-assign").dataset.drawn;
     byId("edit-assign").dataset.drawn = "yes";
     page.state = state;
-    page.ticked = state.ticked;
+    takeTicks(state);
     markKnown();
     for (const key of known.keys()) if (!annotation(key)) known.delete(key);
     const mine = own().map((one) => one.id);
@@ -462,8 +486,8 @@
   );
 
   iscan.edit = {
-    page, view, onChange, act, ask, complain, tick, look, filter, refresh, choose, asked, annotation, own, offered, shownOf,
+    page, view, onChange, act, ask, complain, seen, tick, look, filter, refresh, choose, asked, annotation, own, offered, shownOf,
     column, labelsLike, FIXED,
   };
-  iscan.editTable = { editRows: rows, editCell: cell, editFollow: follow, editAnswered: answered };
+  iscan.editTable = { editRows: rows, editCell: cell, editFollow: follow, editAnswered: answered, editStatus: status };
 })();

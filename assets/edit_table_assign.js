@@ -216,7 +216,7 @@
   }
 
   async function assign() {
-    const { page, act, asked } = iscan.edit;
+    const { page, act, asked, seen, refresh } = iscan.edit;
     const { number, cellsText } = parts();
     if (bits.apply.disabled) return;
     const expected = count(target);
@@ -231,8 +231,13 @@
     const id = page.current;
     isAsking = false;
     bits.apply.disabled = true;
-    const done = await act({ do: "assign", annotation: id, value, target, expected, view: asked() });
+    const done = await act({ do: "assign", annotation: id, value, target, expected, seen: seen(target), view: asked() });
     if (done.is_done) remember(id, value);
+    else {
+      // They may have been chosen anew elsewhere.
+      refresh();
+      iscan.selection.refresh();
+    }
     show();
   }
 

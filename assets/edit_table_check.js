@@ -81,7 +81,7 @@
   function stateOfCells() {
     const { page } = iscan.edit;
     const versions = page.state ? page.state.annotations.map((one) => [one.id, one.version]) : [];
-    return JSON.stringify([cells(), page.current, page.ticked, page.selection && page.selection.mask_version, versions]);
+    return JSON.stringify([cells(), page.current, iscan.edit.seen(byId("edit-target").value), versions]);
   }
 
   /** Ask for everything anew, once nothing has changed for a moment. */

@@ -61,6 +61,8 @@ class EditTable:
         Gives the cells that are selected on the plots or by the Cell Filter, None when nothing is chosen there.
     selected_by
         Says in words how they were chosen.
+    selected_version
+        Gives a number that grows whenever they are others.
     """
 
     def __init__(
@@ -68,19 +70,26 @@ class EditTable:
         workspace: Workspace,
         selected: Callable[[], np.ndarray | None] = lambda: None,
         selected_by: Callable[[], str] = lambda: "",
+        selected_version: Callable[[], int] = lambda: 0,
     ) -> None:
         self._workspace = workspace
         self._selected = selected
         self._selected_by = selected_by
+        self._selected_version = selected_version
         self._lock = threading.Lock()
         self._ticks = RowMask(np.zeros(workspace.study.n_cells, bool))
         self._selection = RowMask(np.zeros(workspace.study.n_cells, bool))
         self._table = CellTable(workspace.study.n_cells, {})
+        self._filtered: tuple[np.ndarray, RowMask] | None = None
 
     @cached_property
     def _ids(self) -> IdColumn:
         # Not before the grid is looked at: reading the ids takes a while.
         return IdColumn("Cell ID", self._workspace.study.cell_ids)
+
+    @cached_property
+    def _every(self) -> RowMask:
+        return RowMask(np.ones(self._workspace.study.n_cells, bool))
 
     # -- columns -----------------------------------------------------------------------------------------------------
 
@@ -121,6 +130,23 @@ class EditTable:
             {key: row[key] for key in ("i", *shown) if key in row} | {TICK: bool(ticks[row["i"]])} for row in rows
         ], total
 
+    def filtered(self, view: View) -> RowMask:
+        """Return the cells that a view shows."""
+        with self._lock:
+            return self._rows(view)
+
+    def _rows(self, view: View) -> RowMask:
+        within = self._within(view)
+        if not view.where and not within:
+            return self._every
+        order = self._at(view).order(view.where, view.sort, within)
+        # The table keeps the orders of what is looked at: while somebody scrolls it is the same.
+        if self._filtered is None or self._filtered[0] is not order:
+            cells = np.zeros(self._workspace.study.n_cells, bool)
+            cells[order] = True
+            self._filtered = (order, RowMask(cells))
+        return self._filtered[1]
+
     def _at(self, view: View, columns: Sequence[str] = ()) -> CellTable:
         """Return the table with the columns that a view is about, as they are now."""
         wanted = dict.fromkeys([SAMPLE, CELL_ID, *columns, *view.where, *(key for key, _ in view.sort)])
@@ -151,9 +177,14 @@ class EditTable:
     # -- ticks -------------------------------------------------------------------------------------------------------
 
     @property
+    def ticks(self) -> RowMask:
+        """The ticked cells."""
+        return self._ticks
+
+    @property
     def n_ticked(self) -> int:
         """Number of ticked cells."""
-        return int(np.count_nonzero(self._ticks.values))
+        return self._ticks.count
 
     def tick(self, row: int, is_on: bool) -> None:
         """Tick one cell, or take its tick away.
@@ -207,9 +238,7 @@ class EditTable:
             if target == "selection":
                 selection = self._selection_mask()
                 return np.zeros(self._workspace.study.n_cells, bool) if selection is None else selection.values
-            cells = np.zeros(self._workspace.study.n_cells, bool)
-            cells[self._at(view).order(view.where, (), self._within(view))] = True
-            return cells
+            return self._rows(view).values
 
     def chosen_by(self, target: Target) -> str:
         """Say how the cells that a label is for were chosen, for the history."""
@@ -219,19 +248,35 @@ class EditTable:
             return "filtered rows"
         return shortened(self._selected_by(), LONGEST_WORDS) or "selection"
 
-    def expected_target(self, target: Target, view: View, expected: int) -> np.ndarray:
-        """Return the cells that a label is for, if they are as many as the user saw.
+    def expected_target(self, target: Target, view: View, expected: int, seen: str) -> np.ndarray:
+        """Return the cells that a label is for, if they are those that the user saw.
+
+        Parameters
+        ----------
+        target, view
+            Which cells.
+        expected
+            How many there were.
+        seen
+            Which ones: the digest of the ticked or filtered cells, the version of the selection.
 
         Raises
         ------
         EditConflict
-            There are more or fewer by now.
+            There are more, or fewer, or others by now.
         """
         cells = self.target(target, view)
         n_cells = int(np.count_nonzero(cells))
         if n_cells != expected:
-            raise EditConflict(
-                f"By now {counted(n_cells, 'cell is', 'cells are')} chosen, not {expected:,}: they were chosen anew in "
-                "another window. Nothing was changed; look at the number and try again."
-            )
-        return cells
+            found = f"{counted(n_cells, 'cell is', 'cells are')} chosen, not {expected:,}"
+        elif seen != self._stamp(target, cells):
+            found = f"{counted(n_cells, 'other cell is', 'other cells are')} chosen"
+        else:
+            return cells
+        raise EditConflict(
+            f"By now {found}: they were chosen anew in another window. Nothing was changed; look at them and try again."
+        )
+
+    def _stamp(self, target: Target, cells: np.ndarray) -> str:
+        # The number is looked at after the cells: when it is that of the page still, so were they.
+        return str(self._selected_version()) if target == "selection" else RowMask(cells).digest

@@ -21,15 +21,12 @@ def add(routes: flask.Blueprint, services: Services, answer: Callable[[Any], fla
     @routes.post("/api/v1/edit/rows")
     def edit_rows() -> flask.Response:
         asked = edit_table.RowsRequest.model_validate_json(flask.request.get_data())
-        end = min(asked.end, asked.start + MOST_ROWS)
-        table = services.edit_table
-        rows, total = table.page(asked.view.view(), asked.columns, asked.start, end)
-        return answer({"rows": rows, "total": total, "ticked": table.n_ticked})
+        return answer(edit_table.rows(services.edit_table, asked, MOST_ROWS))
 
     @routes.post("/api/v1/edit/ticks")
     def edit_ticks() -> flask.Response:
         asked = edit_table.TickRequest.model_validate_json(flask.request.get_data())
-        return answer({"ticked": edit_table.tick(services.edit_table, asked)})
+        return answer(edit_table.tick(services.edit_table, asked))
 
     @routes.get("/api/v1/edit/labels")
     def edit_labels() -> flask.Response:

@@ -110,8 +110,8 @@ class TickRequest(BaseModel):
     view: ViewForm = Field(default_factory=ViewForm)
 
 
-def tick(table: EditTable, asked: TickRequest) -> int:
-    """Set ticks or take them away, and return how many cells are ticked then."""
+def tick(table: EditTable, asked: TickRequest) -> dict[str, Any]:
+    """Set ticks or take them away, and return `ticked` then."""
     if asked.do == "one":
         table.tick(asked.row, asked.is_on)
     elif asked.do == "between":
@@ -120,7 +120,22 @@ def tick(table: EditTable, asked: TickRequest) -> int:
         table.tick_all(asked.view.view(), asked.is_on)
     else:
         table.clear_ticks()
-    return table.n_ticked
+    return ticked(table)
+
+
+def ticked(table: EditTable) -> dict[str, Any]:
+    """Return how many cells are ticked, and what tells them from others."""
+    ticks = table.ticks
+    return {"ticked": ticks.count, "ticks": ticks.digest}
+
+
+def rows(table: EditTable, asked: RowsRequest, most: int) -> dict[str, Any]:
+    """Return a page of the grid, how many rows there are, and what tells these from others."""
+    view = asked.view.view()
+    # Before the rows: an edit in between is refused rather than made of cells that nobody saw.
+    known = {"filtered": table.filtered(view).digest, **ticked(table)}
+    found, total = table.page(view, asked.columns, asked.start, min(asked.end, asked.start + most))
+    return {"rows": found, "total": total, **known}
 
 
 # -- what the page shows ---------------------------------------------------------------------------------------------
@@ -142,7 +157,7 @@ def state(workspace: Workspace, table: EditTable) -> dict[str, Any]:
     ]
     return {
         "cells": study.n_cells,
-        "ticked": table.n_ticked,
+        **ticked(table),
         "annotations": [_annotation(one, is_own=True) for one in own] + [_annotation(one) for one in others],
         "columns": columns,
     }
@@ -249,6 +264,7 @@ class Assign(Edit):
     value: Text
     target: Target
     expected: Place
+    seen: Text
     view: ViewForm = Field(default_factory=ViewForm)
 
 
@@ -352,8 +368,10 @@ def perform(workspace: Workspace, table: EditTable, edit: AnyEdit) -> dict[str, 
     own, version = edit.annotation, edit.version
     match edit:
         case Assign():
-            cells = table.expected_target(edit.target, edit.view.view(), edit.expected)
-            workspace.assign(own, cells, edit.value, version, table.chosen_by(edit.target))
+            # The words first: when the cells are still those of the page, so were the words.
+            words = table.chosen_by(edit.target)
+            cells = table.expected_target(edit.target, edit.view.view(), edit.expected, edit.seen)
+            workspace.assign(own, cells, edit.value, version, words)
         case AssignOne():
             cells = np.zeros(workspace.study.n_cells, bool)
             if edit.row >= len(cells):

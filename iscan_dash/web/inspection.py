@@ -12,7 +12,7 @@ from iscan_dash.core.study.row_filter import OneOf
 from iscan_dash.services.edit_table import EditTable, Target, View
 from iscan_dash.services.inspection import Column, Inspection, MarkerReport
 from iscan_dash.services.workspace import Source, Workspace
-from iscan_dash.web.edit_table import Text, ViewForm
+from iscan_dash.web.edit_table import Text, ViewForm, ticked
 
 MOST_PARTS = 50
 """Labels listed one by one; the others are told together."""
@@ -128,8 +128,8 @@ def _report(found: MarkerReport) -> dict[str, Any]:
     }
 
 
-def trim(workspace: Workspace, table: EditTable, asked: TrimRequest) -> int:
-    """Take the ticks of all cells away that have another label or none, and return how many cells are ticked then.
+def trim(workspace: Workspace, table: EditTable, asked: TrimRequest) -> dict[str, Any]:
+    """Take the ticks of all cells away that have another label or none, and return what is `ticked` then.
 
     Raises
     ------
@@ -138,4 +138,4 @@ def trim(workspace: Workspace, table: EditTable, asked: TrimRequest) -> int:
     """
     others = frozenset(workspace.category(_source(asked.by)).labels) - {asked.label}
     table.tick_all(View({asked.by: OneOf(others, missing=True)}, only_ticked=True), is_on=False)
-    return table.n_ticked
+    return ticked(table)

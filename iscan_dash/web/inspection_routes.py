@@ -30,4 +30,4 @@ def add(routes: flask.Blueprint, services: Services, answer: Callable[[Any], fla
     @routes.post("/api/v1/check/trim")
     def check_trim() -> flask.Response:
         asked = inspection.TrimRequest.model_validate_json(flask.request.get_data())
-        return answer({"ticked": inspection.trim(services.workspace, services.edit_table, asked)})
+        return answer(inspection.trim(services.workspace, services.edit_table, asked))

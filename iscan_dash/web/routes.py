@@ -125,6 +125,7 @@ def register(server: flask.Flask, services: Services) -> None:
                 "saved_at": save.saved_at,
                 "changed_files": workspace.changed_files(),
                 "selection": services.selections.version,
+                "ticks": services.edit_table.ticks.digest,
                 "needs_name": workspace.needs_name and not workspace.is_closed,
                 "notices": notices(services),
             }

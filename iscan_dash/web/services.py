@@ -140,7 +140,9 @@ class Services:
                     MergeRun(),
                     Offers(workspace),
                     selections,
-                    EditTable(workspace, selections.mask, selections.text),
+                    EditTable(
+                        workspace, selections.mask, selections.text, lambda: int(selections.state()["mask_version"])
+                    ),
                     Inspection(workspace, self._expression),
                 )
             return self._desks[user]

@@ -22,6 +22,7 @@ class Selected:
 
     def __init__(self) -> None:
         self.cells: list[int] | None = None
+        self.version = 1
 
     def mask(self) -> np.ndarray | None:
         return None if self.cells is None else np.isin(np.arange(N_CELLS), self.cells)
@@ -44,7 +45,7 @@ def selected() -> Selected:
 
 @pytest.fixture
 def table(workspace: Workspace, selected: Selected) -> EditTable:
-    return EditTable(workspace, selected.mask, lambda: "Plot 1")
+    return EditTable(workspace, selected.mask, lambda: "Plot 1", lambda: selected.version)
 
 
 def is_in(*tissues: str) -> View:
@@ -174,10 +175,36 @@ class TestTargets:
 
     def test_only_as_many_as_the_user_saw(self, table: EditTable) -> None:
         table.tick(3, True)
-        assert np.flatnonzero(table.expected_target("ticked", View(), 1)).tolist() == [3]
+        seen = table.ticks.digest
+        assert np.flatnonzero(table.expected_target("ticked", View(), 1, seen)).tolist() == [3]
         table.tick(4, True)
         with pytest.raises(EditConflict, match="By now 2 cells are chosen, not 1"):
-            table.expected_target("ticked", View(), 1)
+            table.expected_target("ticked", View(), 1, seen)
+
+    def test_only_those_that_the_user_saw(self, table: EditTable, selected: Selected) -> None:
+        """As many other cells are refused, whatever they were chosen by."""
+        table.tick(3, True)
+        seen = table.ticks.digest
+        table.tick(3, False)
+        table.tick(4, True)
+        with pytest.raises(EditConflict, match="By now 1 other cell is chosen"):
+            table.expected_target("ticked", View(), 1, seen)
+
+        view = View(only_ticked=True)
+        seen = table.filtered(view).digest
+        assert np.flatnonzero(table.expected_target("filtered", view, 1, seen)).tolist() == [4]
+        by_name = View(sort=(("id", True),), only_ticked=True)
+        assert table.filtered(by_name).digest == seen
+        table.tick(4, False)
+        table.tick(5, True)
+        with pytest.raises(EditConflict, match="By now 1 other cell is chosen"):
+            table.expected_target("filtered", view, 1, seen)
+
+        selected.cells = [7, 8]
+        assert np.flatnonzero(table.expected_target("selection", View(), 2, "1")).tolist() == [7, 8]
+        selected.cells, selected.version = [7, 9], 2
+        with pytest.raises(EditConflict, match="By now 2 other cells are chosen"):
+            table.expected_target("selection", View(), 2, "1")
 
     def test_a_target_stays_what_it_was(self, table: EditTable) -> None:
         table.tick(3, True)

@@ -48,6 +48,13 @@ def post(page: Page, path: str, body: Any) -> Any:
     return response.status_code, response.get_json()
 
 
+def tick(page: Page, **change: Any) -> dict[str, Any]:
+    """Change ticks as the page does, and return what it is told."""
+    status, told = post(page, TICKS, change)
+    assert status == 200
+    return dict(told)
+
+
 def texts(workspace: Workspace, own: str) -> list[str]:
     state = workspace.annotation(own)
     return [state.live.by_id[code].text for code in state.codes.tolist()]
@@ -55,7 +62,7 @@ def texts(workspace: Workspace, own: str) -> list[str]:
 
 def test_rows_and_ticks(page: Page, own: str) -> None:
     key = f"annotation:{own}"
-    assert post(page, TICKS, {"do": "one", "row": 3}) == (200, {"ticked": 1})
+    assert tick(page, do="one", row=3)["ticked"] == 1
     view = {
         "where": {
             key: {"is": "labels", "values": ["gut"], "missing": False, "not": False},
@@ -70,11 +77,10 @@ def test_rows_and_ticks(page: Page, own: str) -> None:
     assert (answer["total"], answer["ticked"]) == (len(cells), 1)
     assert [row["i"] for row in answer["rows"]] == cells[::-1][:3]
     assert answer["rows"][0][key] == "gut"
-    assert post(page, TICKS, {"do": "all", "view": view}) == (200, {"ticked": len({3, *cells})})
-    assert post(page, TICKS, {"do": "between", "first": 0, "last": 1, "is_on": False, "view": view})[1][
-        "ticked"
-    ] == len({3, *cells} - set(cells[::-1][:2]))
-    assert post(page, TICKS, {"do": "clear"}) == (200, {"ticked": 0})
+    assert tick(page, do="all", view=view)["ticked"] == len({3, *cells})
+    rest = {3, *cells} - set(cells[::-1][:2])
+    assert tick(page, do="between", first=0, last=1, is_on=False, view=view)["ticked"] == len(rest)
+    assert tick(page, do="clear")["ticked"] == 0
 
 
 HOSTILE = [
@@ -153,8 +159,8 @@ def test_previews(page: Page, own: str) -> None:
 class TestAssign:
     def test_ticked_cells(self, page: Page, workspace: Workspace, own: str) -> None:
         for row in (3, 4, 5):
-            post(page, TICKS, {"do": "one", "row": row})
-        told = act(page, own, do="assign", value="new", target="ticked", expected=3)
+            seen = tick(page, do="one", row=row)["ticks"]
+        told = act(page, own, do="assign", value="new", target="ticked", expected=3, seen=seen)
         assert told["edit-answer.data"] == {"serial": 7, "is_done": True, "version": 2}
         message = told["shell-toast.data"]
         assert message["text"] == '3 cells set to "new" (ticked cells).'
@@ -172,18 +178,54 @@ class TestAssign:
         assert texts(workspace, own)[1] == "new"
 
     def test_nothing_is_chosen(self, page: Page, workspace: Workspace, own: str) -> None:
-        told = act(page, own, do="assign", value="new", target="ticked", expected=0)
+        assign = {"do": "assign", "value": "new", "expected": 0}
+        told = act(page, own, target="ticked", seen=tick(page, do="clear")["ticks"], **assign)
         assert told["shell-toast.data"]["text"] == "No cells are chosen, so nothing was changed."
         assert workspace.annotation(own).version == 1
-        told = act(page, own, do="assign", value="new", target="selection", expected=0)
+        seen = str(page.client.get("/api/v1/selection/state").get_json()["mask_version"])
+        told = act(page, own, target="selection", seen=seen, **assign)
+        assert told["shell-toast.data"]["text"] == "No cells are chosen, so nothing was changed."
         assert workspace.annotation(own).version == 1
 
     def test_others_are_chosen_by_now(self, page: Page, workspace: Workspace, own: str) -> None:
-        post(page, TICKS, {"do": "one", "row": 3})
-        told = act(page, own, do="assign", value="new", target="ticked", expected=2)
+        seen = tick(page, do="one", row=3)["ticks"]
+        told = act(page, own, do="assign", value="new", target="ticked", expected=2, seen=seen)
         assert "By now 1 cell is chosen, not 2" in told["shell-toast.data"]["text"]
         assert told["edit-answer.data"]["is_done"] is False
         assert workspace.annotation(own).version == 1
+
+    def test_as_many_others_are_chosen_by_now(self, page: Page, app: Dash, workspace: Workspace, own: str) -> None:
+        seen = tick(page, do="one", row=3)["ticks"]
+        # In another browser, which this page hears of with the server's state.
+        other = Page(app)
+        tick(other, do="clear")
+        tick(other, do="one", row=4)
+        told = act(page, own, do="assign", value="new", target="ticked", expected=1, seen=seen)
+        assert told["shell-toast.data"]["text"].startswith("By now 1 other cell is chosen")
+        assert workspace.annotation(own).version == 1
+        seen = page.client.get("/api/v1/status").get_json()["ticks"]
+        act(page, own, do="assign", value="new", target="ticked", expected=1, seen=seen)
+        assert [row for row, text in enumerate(texts(workspace, own)) if text == "new"] == [4]
+
+    def test_as_many_others_are_filtered_or_selected_by_now(self, page: Page, workspace: Workspace, own: str) -> None:
+        tick(page, do="one", row=3)
+        view = {"only_ticked": True}
+        seen = post(page, ROWS, {"view": view, "start": 0, "end": 9})[1]["filtered"]
+        tick(page, do="clear")
+        tick(page, do="one", row=4)
+        told = act(page, own, do="assign", value="new", target="filtered", expected=1, seen=seen, view=view)
+        assert told["shell-toast.data"]["text"].startswith("By now 1 other cell is chosen")
+        versions = []
+        for cell in ("cell3", "cell4"):
+            condition = {"is": "cells", "text": cell}
+            state = page.client.post("/api/v1/selection", json={"do": "filter", "id": "f1", "condition": condition})
+            versions.append(str(state.get_json()["mask_version"]))
+        assign = {"do": "assign", "value": "new", "target": "selection", "expected": 1}
+        told = act(page, own, seen=versions[0], **assign)
+        assert told["shell-toast.data"]["text"].startswith("By now 1 other cell is chosen")
+        assert workspace.annotation(own).version == 1
+        act(page, own, seen=versions[1], **assign)
+        assert [row for row, text in enumerate(texts(workspace, own)) if text == "new"] == [4]
 
     def test_the_page_shows_an_old_version(self, page: Page, workspace: Workspace, own: str) -> None:
         workspace.describe(own, "newer", 1)
@@ -289,8 +331,9 @@ class TestLabels:
     def test_many_values_of_a_filter(self, page: Page, own: str) -> None:
         where = {"metadata:tissue": {"is": "labels", "values": ["gut", *(f"v{k}" for k in range(9_999))]}}
         for row in (3, 4):
-            post(page, TICKS, {"do": "one", "row": row})
-        told = act(page, own, do="assign", value="x", target="ticked", expected=2, view={"where": where})
+            seen = tick(page, do="one", row=row)["ticks"]
+        view = {"where": where}
+        told = act(page, own, do="assign", value="x", target="ticked", expected=2, seen=seen, view=view)
         assert told["edit-answer.data"]["is_done"] is True
 
     def test_others_labels(self, make_app: MakeApp, small_file: Path) -> None:

@@ -4,6 +4,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,16 @@ class RowMask:
     """
 
     values: np.ndarray
+
+    @cached_property
+    def count(self) -> int:
+        """Number of the cells."""
+        return int(np.count_nonzero(self.values))
+
+    @cached_property
+    def digest(self) -> str:
+        """A short text that tells these cells from any others, however many they are."""
+        return blake2b(np.packbits(self.values).tobytes(), digest_size=16).hexdigest()
 
 
 class CellTable:

@@ -101,6 +101,7 @@ def register(app: Dash, services: Services) -> None:
     app.clientside_callback(
         ClientsideFunction("iscan", "editAnswered"), Input(Edit.ANSWER, "data"), prevent_initial_call=True
     )
+    app.clientside_callback(ClientsideFunction("iscan", "editStatus"), Input(Shell.STATUS, "data"))
 
     @app.callback(*toast.outputs(), Output(Edit.ANSWER, "data"), Input(Edit.ACTION, "data"), prevent_initial_call=True)
     def act(given: dict[str, Any] | None) -> tuple[Any, Any, Any]:
