@@ -317,7 +317,9 @@
     const { make, number, later, problemText } = parts();
     const { page, offered, ask } = iscan.edit;
     iscan.editParts.popup(anchor, `Split "${label.text}"`, (close) => {
-      const groups = ["cluster", "metadata", "annotation"].flatMap((group) => offered(group).filter((one) => one.key !== `annotation:${page.current}`));
+      const groups = ["cluster", "metadata", "annotation"].flatMap((group) =>
+        offered(group).filter(({ key, kind }) => kind === "category" && key !== `annotation:${page.current}`),
+      );
       const column = make("select", { id: "edit-split-column", class: "form-select form-select-sm", "aria-label": "Column to split by" }, ...groups.map(({ key, title }) => make("option", { value: key, textContent: title })));
       const sample = make("option", { value: "sample:", textContent: "Sample" });
       column.append(sample);

@@ -90,7 +90,7 @@ class ConditionMasks:
             if isinstance(column, NumberColumn) and not labels.values:
                 is_missing: np.ndarray = np.isnan(column.values)
                 return is_missing
-            category = self._workspace.category(Source(labels.kind, labels.key))
+            category = self._workspace.labels(Source(labels.kind, labels.key))
             return labels_mask(category, labels.values, missing=labels.missing)
 
         return self._kept(labels, find)

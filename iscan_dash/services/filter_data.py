@@ -74,7 +74,7 @@ def filter_values(workspace: Workspace, kind: str, key: str, contains: str = "",
     Raises
     ------
     UnknownColumn
-        There is no such column or annotation.
+        There is no such column or annotation, or it holds numbers.
     """
     column, colours = _labels(workspace, kind, key)
     wanted = contains.casefold()
@@ -102,7 +102,7 @@ def _labels(workspace: Workspace, kind: str, key: str) -> tuple[CategoryColumn, 
     if kind not in {"metadata", "cluster", "annotation"}:
         raise UnknownColumn("There is no such kind of column. Load the page again.")
     source = Source(kind, key)
-    return workspace.category(source), workspace.colours(source)
+    return workspace.labels(source), workspace.colours(source)
 
 
 def filter_histogram(workspace: Workspace, kind: str, key: str) -> dict[str, Any]:

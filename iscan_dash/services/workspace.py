@@ -147,6 +147,20 @@ class Workspace(Labelling):
             return self.annotation(source.key).column
         return self._study.category(source.key)
 
+    def labels(self, source: Source) -> CategoryColumn:
+        """Return the labels of a column or an annotation; numbers, which may be millions, are not taken for labels.
+
+        Raises
+        ------
+        UnknownColumn
+            There is no such column or annotation, or it holds numbers.
+        """
+        if source.kind != "annotation" and not isinstance(self._study.column(source.key), CategoryColumn):
+            raise UnknownColumn(
+                f'"{source.key}" holds numbers and no labels. Choose a range, or treat it as a category (Data page).'
+            )
+        return self.category(source)
+
     def colours(self, source: Source) -> dict[str, str]:
         """Return the colour of each label of a column or an annotation."""
         if source.kind == "annotation":

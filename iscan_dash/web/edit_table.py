@@ -7,10 +7,11 @@ from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter
 
 from iscan_dash.core.annotations import Annotation, label_edits
 from iscan_dash.core.annotations.names import check_label
+from iscan_dash.core.study import CategoryColumn
 from iscan_dash.core.study.row_filter import Between, Condition, Contains, OneOf
 from iscan_dash.core.words import counted
 from iscan_dash.errors import UnknownColumn
-from iscan_dash.services.edit_table import EditTable, Target, View
+from iscan_dash.services.edit_table import SAMPLE, EditTable, Target, View
 from iscan_dash.services.labelling import merged_by, split_counts
 from iscan_dash.services.selection_actions import MOST_VALUES
 from iscan_dash.services.workspace import Source, Workspace
@@ -214,7 +215,7 @@ class SplitRequest(BaseModel):
 def split_preview(workspace: Workspace, asked: SplitRequest) -> dict[str, Any]:
     """Return what splitting a label by a column would find in its cells."""
     counts, n_missing = split_counts(
-        workspace.annotation(asked.annotation), asked.label, _category(workspace, asked.column)
+        workspace.annotation(asked.annotation), asked.label, _labels_of(workspace, asked.column)
     )
     return {"n_values": len(counts), "values": counts[:MOST_CHANGES], "missing": n_missing}
 
@@ -393,7 +394,7 @@ def perform(workspace: Workspace, table: EditTable, edit: AnyEdit) -> dict[str, 
         case DeleteLabel():
             workspace.delete_label(own, edit.label, version)
         case SplitLabel():
-            workspace.split_label(own, edit.label, _category(workspace, edit.column), edit.delimiter, version)
+            workspace.split_label(own, edit.label, _labels_of(workspace, edit.column), edit.delimiter, version)
         case ReplaceInLabels():
             workspace.replace_in_labels(
                 own,
@@ -436,6 +437,7 @@ def _nothing(one: Annotation, edit: AnyEdit) -> str:
     return "Nothing was changed: it is so already."
 
 
-def _category(workspace: Workspace, key: str) -> Any:
+def _labels_of(workspace: Workspace, key: str) -> CategoryColumn:
+    """Return a column of labels by the id that the page has for it."""
     kind, _, name = key.partition(":")
-    return workspace.category(Source(kind, name))
+    return workspace.study.samples if kind == SAMPLE else workspace.labels(Source(kind, name))

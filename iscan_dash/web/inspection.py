@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from iscan_dash.core import palette
 from iscan_dash.core.composition import Composition
 from iscan_dash.core.study.row_filter import OneOf
+from iscan_dash.errors import UnknownColumn
 from iscan_dash.services.edit_table import EditTable, Target, View
 from iscan_dash.services.inspection import Column, Inspection, MarkerReport
 from iscan_dash.services.workspace import Source, Workspace
@@ -134,8 +135,11 @@ def trim(workspace: Workspace, table: EditTable, asked: TrimRequest) -> dict[str
     Raises
     ------
     UnknownColumn
-        There is no such column.
+        There is no such column of labels, or it has no such label.
     """
-    others = frozenset(workspace.category(_source(asked.by)).labels) - {asked.label}
+    labels = frozenset(workspace.labels(_source(asked.by)).labels)
+    if asked.label not in labels:
+        raise UnknownColumn(f'There is no label "{asked.label}" any more. The ticks are as they were.')
+    others = labels - {asked.label}
     table.tick_all(View({asked.by: OneOf(others, missing=True)}, only_ticked=True), is_on=False)
     return ticked(table)

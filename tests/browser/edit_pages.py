@@ -310,6 +310,10 @@ class EditAnnotation(Part):
         self.close_popup()
         return found
 
+    def columns_to_split_by(self) -> list[str]:
+        """Return the columns that the open panel offers to split a label by."""
+        return self.browser.texts("#edit-split-column option")
+
     def rename(self, label: str, text: str) -> None:
         """Rename a label in its row."""
         self.menu(label, "Rename")

@@ -307,6 +307,11 @@ def test_labels_that_differ_only_in_case_are_pointed_out(edit: EditAnnotation, n
 
 def test_a_label_is_split_by_a_column(edit: EditAnnotation, shell: Shell, name: str) -> None:
     edit.menu("gut", "Split by column...")
+    offered = edit.columns_to_split_by()
+    assert {"phase", "leiden", "Sample"} <= set(offered)
+    assert "score" not in offered
+    edit._choose("#edit-split-column", "Sample")
+    edit.browser.until(edit.preview, [["gut_small", str(TISSUE.count("gut"))]])
     edit._choose("#edit-split-column", "phase")
     phases = small_values("phase")
     after = [f"gut_{phase}" if label == "gut" and phase else label for label, phase in zip(TISSUE, phases, strict=True)]

@@ -156,6 +156,30 @@ def test_previews(page: Page, own: str) -> None:
     assert (status, answer["error"].startswith("This is no regular expression")) == (400, True)
 
 
+def test_a_label_is_split_by_sample(page: Page, workspace: Workspace, own: str) -> None:
+    status, answer = post(page, "/api/v1/edit/split", {"annotation": own, "label": 1, "column": "sample:"})
+    n_gut = small_values("tissue").count("gut")
+    assert (status, answer["values"], answer["missing"]) == (200, [["small", n_gut]], 0)
+    told = act(page, own, do="split", label=1, column="sample:")
+    assert told["shell-toast.data"]["text"] == 'Label "gut" split by Sample.'
+    assert texts(workspace, own).count("gut_small") == n_gut
+
+
+def test_numbers_are_not_taken_for_labels(page: Page, workspace: Workspace, own: str) -> None:
+    numbers = '"score" holds numbers and no labels.'
+    status, answer = post(page, "/api/v1/edit/split", {"annotation": own, "label": 1, "column": "metadata:score"})
+    assert (status, answer["error"].startswith(numbers)) == (400, True)
+    told = act(page, own, do="split", label=1, column="metadata:score")
+    assert told["shell-toast.data"]["text"].startswith(numbers)
+    assert workspace.annotation(own).version == 1
+    values = page.client.get("/api/v1/filter/values?kind=metadata&key=score")
+    assert (values.status_code, values.get_json()["error"].startswith(numbers)) == (400, True)
+    tick(page, do="all")
+    for by, label in (("metadata:score", "0.5"), ("metadata:tissue", "brain")):
+        assert post(page, "/api/v1/check/trim", {"by": by, "label": label})[0] == 400
+    assert services_ticked(page) == N_CELLS
+
+
 class TestAssign:
     def test_ticked_cells(self, page: Page, workspace: Workspace, own: str) -> None:
         for row in (3, 4, 5):
