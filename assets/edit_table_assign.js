@@ -10,6 +10,7 @@
   const byId = (id) => document.getElementById(id);
 
   let target = "ticked";
+  let isSettled = false; // whether the bar is about cells that the user knows of; before, it begins with those there are
   let isAsking = false; // whether the button asks before it changes more than half of all cells
   let bits = null; // elements of the bar that is drawn
 
@@ -121,10 +122,12 @@
     );
     root.replaceChildren(empty, bar, make("div", { class: "edit-under" }, chips, note));
     bits = { root, annotation, value, which, apply, note, chips, empty, bar };
+    isSettled = false;
 
     annotation.addEventListener("change", () => iscan.edit.choose(annotation.value));
     which.addEventListener("change", () => {
       target = which.value;
+      isSettled = true;
       show();
     });
     value.addEventListener("input", () => show());
@@ -170,8 +173,9 @@
       mine.map((one) => [one.id, one.name]),
       page.current,
     );
-    // What was chosen last is meant, unless there is nothing of it.
-    if (count(target) === 0) target = ["selection", "ticked"].find((other) => count(other)) || target;
+    // Later nobody but the user says which cells are meant: a label must not go to others because these are gone.
+    if (!isSettled && count(target) === 0) target = ["selection", "ticked"].find((other) => count(other)) || target;
+    isSettled = isSettled || count(target) > 0;
     const k = (which) => (count(which) === null ? "..." : number(count(which)));
     options(
       bits.which,

@@ -6,7 +6,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.browser.chromium import Browser
 from tests.browser.edit_pages import EditAnnotation
-from tests.browser.pages import NewAnnotation, PlotPanel, Shell
+from tests.browser.pages import NewAnnotation, PlotPanel, Shell, act_on_selection, clear_selection
 from tests.browser.server import Server
 from tests.browser.studies import N_CELLS, small_values
 
@@ -107,6 +107,30 @@ def test_nothing_selected_means_nothing_happens(edit: EditAnnotation, shell: She
     edit.clear_filters()
     shows(edit, TISSUE)
     assert not any("set to" in text for text in shell.toasts())
+
+
+def test_the_bar_goes_to_no_other_cells_by_itself(edit: EditAnnotation, shell: Shell, name: str) -> None:
+    browser = edit.browser
+    edit.tick(1, 2)
+    edit.value("NK cell")
+    browser.until(edit.button, "Assign to 2 cells")
+    act_on_selection(browser, do="filter", id="f1", condition={"is": "cells", "text": "cell7\ncell8\ncell9"})
+    browser.until(lambda: browser.texts("#edit-target option")[-1], "Plot selection (3)")
+    edit.clear_ticks()
+    browser.until(edit.button, "Assign to 0 cells")
+    assert (edit.target(), edit.is_off()) == ("ticked", True)
+    assert edit.note() == "Tick rows, or apply to the filtered rows or to the plot selection."
+    browser.click("#edit-value")
+    browser.press(Keys.ENTER)
+    shows(edit, TISSUE)
+    # A page that is opened begins with the cells there are.
+    shell.reload()
+    edit.wait()
+    browser.until(edit.button, "Assign to 3 cells")
+    assert edit.target() == "selection"
+    clear_selection(browser)
+    browser.until(edit.button, "Assign to 0 cells")
+    assert edit.target() == "selection"
 
 
 def test_ticks_survive_paging_sorting_filtering_and_reload(edit: EditAnnotation, shell: Shell, name: str) -> None:
