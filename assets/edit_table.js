@@ -254,6 +254,14 @@
     return { where, sort, only_ticked: view.only_ticked, only_selected: view.only_selected };
   }
 
+  /** Why no rows are seen. */
+  function noRows() {
+    const now = page.selection;
+    if (view.only_selected && !(now && now.active)) return "Nothing is selected";
+    if (view.only_selected && now.count === null) return "The query of the Cell Filter is not finished";
+    return "No cells match";
+  }
+
   const sortOf = (api) =>
     api
       .getColumnState()
@@ -281,6 +289,11 @@
     page.filtered = answer.filtered;
     takeTicks(answer);
     tell();
+    if (!answer.total) {
+      // One of our own sentences: a template is taken as HTML.
+      const said = `<span class="ag-overlay-no-rows-center">${noRows()}</span>`;
+      (await grid()).setGridOption("overlayNoRowsTemplate", said);
+    }
     // The grid wants text to tell its rows apart.
     return { rowData: answer.rows.map((row) => ({ ...row, key: `${row.i}` })), rowCount: answer.total };
   }
@@ -486,7 +499,7 @@
   );
 
   iscan.edit = {
-    page, view, onChange, act, ask, complain, seen, tick, look, filter, refresh, choose, asked, annotation, own, offered, shownOf,
+    page, view, onChange, act, ask, complain, seen, noRows, tick, look, filter, refresh, choose, asked, annotation, own, offered, shownOf,
     column, labelsLike, FIXED,
   };
   iscan.editTable = { editRows: rows, editCell: cell, editFollow: follow, editAnswered: answered, editStatus: status };

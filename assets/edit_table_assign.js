@@ -73,9 +73,9 @@
   };
 
   const EMPTY = {
-    ticked: "Tick rows, or apply to the filtered rows or to the plot selection.",
-    filtered: "No cells match the filters.",
-    selection: "Nothing is selected: draw a lasso on a plot, or use the Cell Filter.",
+    ticked: () => "Tick rows, or apply to the filtered rows or to the plot selection.",
+    filtered: () => `${iscan.edit.noRows()}.`,
+    selection: () => "Nothing is selected: draw a lasso on a plot, or use the Cell Filter.",
   };
 
   // -- drawing ---------------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@
     bits.apply.textContent = `Assign to ${cells === null ? "..." : cellsText(cells)}`;
     bits.apply.classList.remove("btn-warning");
     const typed = bits.value.value.trim();
-    const reason = !cells ? (cells === null ? "Counting..." : EMPTY[target]) : typed ? "" : "Choose a label, or type a new one.";
+    const reason = !cells ? (cells === null ? "Counting..." : EMPTY[target]()) : typed ? "" : "Choose a label, or type a new one.";
     bits.apply.disabled = Boolean(reason) || !mine.length;
     bits.apply.title = reason;
     bits.note.textContent = mine.length ? reason : "";

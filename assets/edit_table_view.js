@@ -72,7 +72,7 @@
     bits.ticked.checked = view.only_ticked;
     bits.selected.checked = view.only_selected;
     const isSelected = Boolean(page.selection && page.selection.active);
-    bits.selectedLabel.title = `Only selected cells${isSelected ? "" : ": nothing is selected, so all are shown"}`;
+    bits.selectedLabel.title = `Only selected cells${isSelected ? "" : ": nothing is selected now"}`;
     for (const [group, { box, button }] of Object.entries(bits.groups)) {
       const [all, some] = [offered(group).length, shownOf(group).length];
       button.querySelector(".edit-columns-text").textContent = `${GROUPS[group].title} ${some}/${all}`;

@@ -41,7 +41,7 @@ class View:
     only_ticked
         Whether to show the ticked cells alone.
     only_selected
-        Whether to show the cells alone that are selected on the plots or by the Cell Filter.
+        Whether to show the cells alone that are selected on the plots or by the Cell Filter; none when nothing is.
     """
 
     where: Mapping[str, Condition] = field(default_factory=dict)
@@ -77,8 +77,7 @@ class EditTable:
         self._selected_by = selected_by
         self._selected_version = selected_version
         self._lock = threading.Lock()
-        self._ticks = RowMask(np.zeros(workspace.study.n_cells, bool))
-        self._selection = RowMask(np.zeros(workspace.study.n_cells, bool))
+        self._ticks = self._selection = self._none = RowMask(np.zeros(workspace.study.n_cells, bool))
         self._table = CellTable(workspace.study.n_cells, {})
         self._filtered: tuple[np.ndarray, RowMask] | None = None
 
@@ -162,14 +161,13 @@ class EditTable:
 
     def _within(self, view: View) -> list[RowMask]:
         masks = [self._ticks] if view.only_ticked else []
-        selection = self._selection_mask() if view.only_selected else None
-        return masks if selection is None else [*masks, selection]
+        return [*masks, self._selection_mask()] if view.only_selected else masks
 
-    def _selection_mask(self) -> RowMask | None:
-        """Return the selected cells; the same object as long as they are the same."""
+    def _selection_mask(self) -> RowMask:
+        """Return the selected cells, none when nothing is chosen; the same object as long as they are the same."""
         selected = self._selected()
         if selected is None:
-            return None
+            return self._none
         if not np.array_equal(self._selection.values, selected):
             self._selection = RowMask(selected)
         return self._selection
@@ -236,8 +234,7 @@ class EditTable:
             if target == "ticked":
                 return self._ticks.values
             if target == "selection":
-                selection = self._selection_mask()
-                return np.zeros(self._workspace.study.n_cells, bool) if selection is None else selection.values
+                return self._selection_mask().values
             return self._rows(view).values
 
     def chosen_by(self, target: Target) -> str:

@@ -114,6 +114,14 @@ class EditAnnotation(Part):
         """Click Only ticked."""
         self.browser.click("#edit-only-ticked")
 
+    def only_selected(self) -> None:
+        """Click Only selected."""
+        self.browser.click("#edit-only-selected")
+
+    def said_instead_of_rows(self) -> str:
+        """Return what the grid says where it has no rows."""
+        return self.browser.text("#edit-grid .ag-overlay-no-rows-center")
+
     def sort(self, title: str) -> None:
         """Click the title of a column."""
         self.grid.sort(self.column(title))

@@ -109,6 +109,24 @@ def test_nothing_selected_means_nothing_happens(edit: EditAnnotation, shell: She
     assert not any("set to" in text for text in shell.toasts())
 
 
+def test_only_selected_with_nothing_selected_is_no_cell(edit: EditAnnotation, shell: Shell) -> None:
+    browser = edit.browser
+    act_on_selection(browser, do="filter", id="f1", condition={"is": "cells", "text": "cell7\ncell8\ncell9"})
+    edit.only_selected()
+    edit.wait_for_count(f"3 of {N_CELLS} cells, 0 ticked")
+    edit.apply_to("filtered").value("NK cell")
+    browser.until(edit.button, "Assign to 3 cells")
+    clear_selection(browser)
+    edit.wait_for_count(f"0 of {N_CELLS} cells, 0 ticked")
+    browser.until(edit.said_instead_of_rows, "Nothing is selected")
+    assert (edit.button(), edit.is_off(), edit.note()) == ("Assign to 0 cells", True, "Nothing is selected.")
+    act_on_selection(browser, do="filter", id="f1", condition={"is": "cells", "text": "cell7"})
+    edit.wait_for_count(f"1 of {N_CELLS} cells, 0 ticked")
+    clear_selection(browser)
+    edit.only_selected()
+    edit.wait_for_count(f"{N_CELLS} of {N_CELLS} cells, 0 ticked")
+
+
 def test_the_bar_goes_to_no_other_cells_by_itself(edit: EditAnnotation, shell: Shell, name: str) -> None:
     browser = edit.browser
     edit.tick(1, 2)
