@@ -21,6 +21,7 @@
     filtered: "", // tells the cells of all rows from others
     ticked: 0,
     ticks: "", // tells the ticked cells from others
+    problems: {}, // what is wrong with conditions, by column id
     api: null,
   };
 
@@ -248,10 +249,9 @@
 
   // -- rows ------------------------------------------------------------------------------------------------------
 
-  /** The view as the server wants it. Conditions on columns that are gone are left out. */
+  /** The view as the server wants it. Conditions on columns that are gone stay: without them more rows would be seen. */
   function asked(sort = []) {
-    const where = Object.fromEntries(Object.entries(view.where).filter(([key]) => column(key)));
-    return { where, sort, only_ticked: view.only_ticked, only_selected: view.only_selected };
+    return { where: view.where, sort, only_ticked: view.only_ticked, only_selected: view.only_selected };
   }
 
   /** Why no rows are seen. */
@@ -259,7 +259,7 @@
     const now = page.selection;
     if (view.only_selected && !(now && now.active)) return "Nothing is selected";
     if (view.only_selected && now.count === null) return "The query of the Cell Filter is not finished";
-    return "No cells match";
+    return Object.keys(page.problems).length ? "No cells match: look at the marked filters" : "No cells match";
   }
 
   const sortOf = (api) =>
@@ -287,6 +287,7 @@
     }
     page.total = answer.total;
     page.filtered = answer.filtered;
+    page.problems = answer.problems;
     takeTicks(answer);
     tell();
     if (!answer.total) {
@@ -454,10 +455,10 @@
     tell();
   }
 
-  /** Set the condition of a column; null takes it away. */
+  /** Set the condition of a column; null takes it away. The title is kept for when the column is gone. */
   function filter(key, condition) {
     const { [key]: _, ...others } = view.where;
-    look({ where: condition ? { ...others, [key]: condition } : others });
+    look({ where: condition ? { ...others, [key]: { ...condition, title: column(key)?.title } } : others });
   }
 
   // -- start -----------------------------------------------------------------------------------------------------
@@ -481,7 +482,11 @@
       }
       page.current = mine.includes(kept) ? kept : (mine[0] ?? null);
     }
-    if (isFirst) drawn = "";
+    if (isFirst) {
+      drawn = "";
+      // Until the new grid has asked for its rows.
+      page.total = null;
+    }
     if (!drawColumns() || !isFirst) refresh();
     tell();
     await loadLabels();

@@ -233,20 +233,28 @@
   let chipsShown = "";
 
   function showChips(root) {
-    const { make, words, iconButton } = parts();
-    const { view, column, filter, look } = iscan.edit;
-    const rows = Object.entries(view.where).filter(([key]) => column(key));
-    const text = JSON.stringify(rows.map(([key, condition]) => [key, column(key).title, condition]));
+    const { make, words, icon, iconButton } = parts();
+    const { page, view, column, filter, look } = iscan.edit;
+    const titleOf = ([key, condition]) => column(key)?.title ?? condition.title ?? key;
+    const rows = Object.entries(view.where);
+    const text = JSON.stringify([...rows.map((row) => [...row, titleOf(row)]), page.problems]);
     if (root.dataset.drawn && text === chipsShown) return;
     root.dataset.drawn = "yes";
     chipsShown = text;
     const chips = rows.map(([key, condition]) => {
-      const { title } = column(key);
+      const title = titleOf([key, condition]);
       const what = `${title}: ${said(condition)}`;
-      const button = make("button", { class: "edit-chip-text", title: `${what} - change`, onclick: () => editFilter(button, key) }, words(what));
+      const problem = page.problems[key];
+      const button = make(
+        "button",
+        { class: "edit-chip-text", title: problem || `${what} - change`, disabled: !column(key), onclick: () => editFilter(button, key) },
+        words(what),
+      );
       return make(
         "span",
-        { class: "chip edit-filter-chip" },
+        { class: `chip edit-filter-chip${problem ? " has-problem" : ""}`, title: problem || null },
+        problem ? icon("exclamation-triangle") : null,
+        problem ? make("span", { class: "visually-hidden", textContent: problem }) : null,
         button,
         iconButton("x", `Take the filter of ${title} away`, () => filter(key, null)),
       );

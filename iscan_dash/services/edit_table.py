@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from iscan_dash.core.annotations.level_check import shortened
-from iscan_dash.core.study.row_filter import Condition
-from iscan_dash.core.study.table import CellTable, IdColumn, RowMask, TableColumn
+from iscan_dash.core.study import CategoryColumn
+from iscan_dash.core.study.row_filter import Condition, OneOf, fits
+from iscan_dash.core.study.table import ROW, CellTable, IdColumn, RowMask, TableColumn
 from iscan_dash.core.words import counted
 from iscan_dash.errors import EditConflict, UnknownColumn
 from iscan_dash.services.workspace import Source, Workspace
@@ -20,6 +21,9 @@ SAMPLE, CELL_ID, TICK = "sample", "id", "t"
 
 KINDS = ("annotation", "metadata", "cluster")
 """What a column of a grid can be: its id is ``"<kind>:<key>"``."""
+
+MOST_NAMED = 3
+"""Labels that a sentence names; of more it tells how many."""
 
 LONGEST_WORDS = 200
 """Characters of how cells were chosen that the history keeps."""
@@ -117,8 +121,8 @@ class EditTable:
     def page(self, view: View, columns: Sequence[str], start: int, end: int) -> tuple[list[dict[str, Any]], int]:
         """Return some rows and how many there are; see `CellTable.page`.
 
-        Each row has besides ``"t"``, whether it is ticked. Columns that are not there any more are left out, and so are
-        conditions on them.
+        Each row has besides ``"t"``, whether it is ticked. Columns that are not there any more are left out; conditions
+        on them are met by no row, see `problems`.
         """
         with self._lock:
             table, within = self._at(view, columns), self._within(view)
@@ -128,6 +132,13 @@ class EditTable:
         return [
             {key: row[key] for key in ("i", *shown) if key in row} | {TICK: bool(ticks[row["i"]])} for row in rows
         ], total
+
+    def problems(self, view: View) -> dict[str, str]:
+        """Say what is wrong with conditions, by column id: they are about what is not there any more."""
+        with self._lock:
+            columns = self._at(view).columns
+        said = {key: _problem(columns.get(key), one) for key, one in view.where.items() if key != ROW}
+        return {key: sentence for key, sentence in said.items() if sentence}
 
     def filtered(self, view: View) -> RowMask:
         """Return the cells that a view shows."""
@@ -277,3 +288,18 @@ class EditTable:
     def _stamp(self, target: Target, cells: np.ndarray) -> str:
         # The number is looked at after the cells: when it is that of the page still, so were they.
         return str(self._selected_version()) if target == "selection" else RowMask(cells).digest
+
+
+def _problem(column: TableColumn | None, condition: Condition) -> str:
+    """Say what a condition asks of a column that is not there any more, ``""`` when nothing."""
+    if column is None:
+        return "This column is not there any more, so no row is shown. Take the filter away."
+    if not fits(column, condition):
+        return "This column holds something else by now, so no row is shown. Take the filter away."
+    if not isinstance(condition, OneOf) or not isinstance(column, CategoryColumn):
+        return ""
+    gone = sorted(condition.labels.difference(column.labels))
+    if len(gone) > MOST_NAMED:
+        return f"{len(gone):,} of its values are not there any more."
+    named = ", ".join(f'"{label}"' for label in gone)
+    return f"{named} {'is' if len(gone) == 1 else 'are'} not there any more." if gone else ""

@@ -136,7 +136,7 @@ def rows(table: EditTable, asked: RowsRequest, most: int) -> dict[str, Any]:
     # Before the rows: an edit in between is refused rather than made of cells that nobody saw.
     known = {"filtered": table.filtered(view).digest, **ticked(table)}
     found, total = table.page(view, asked.columns, asked.start, min(asked.end, asked.start + most))
-    return {"rows": found, "total": total, **known}
+    return {"rows": found, "total": total, "problems": table.problems(view), **known}
 
 
 # -- what the page shows ---------------------------------------------------------------------------------------------

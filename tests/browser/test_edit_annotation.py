@@ -6,7 +6,14 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.browser.chromium import Browser
 from tests.browser.edit_pages import EditAnnotation
-from tests.browser.pages import NewAnnotation, PlotPanel, Shell, act_on_selection, clear_selection
+from tests.browser.pages import (
+    ExistingAnnotations,
+    NewAnnotation,
+    PlotPanel,
+    Shell,
+    act_on_selection,
+    clear_selection,
+)
 from tests.browser.server import Server
 from tests.browser.studies import N_CELLS, small_values
 
@@ -417,6 +424,34 @@ def test_a_label_of_the_panel_filters_the_rows(edit: EditAnnotation, name: str) 
     edit.browser.until(lambda: set(edit.values(name).values()), {"gut"})
     edit.browser.click(f"{edit.label('gut')} .edit-label-filter")
     edit.wait_for_count(f"{N_CELLS} of {N_CELLS} cells, 0 ticked")
+
+
+def test_a_filter_of_what_is_gone_stays_and_shows_no_rows(edit: EditAnnotation, shell: Shell, name: str) -> None:
+    browser, other = edit.browser, NewAnnotation(edit.browser)
+    shell.go_to("New Annotation")
+    other.make("to be deleted")
+    edit.open()
+    edit.choose(name)
+    edit.show("annotation", name, "to be deleted")
+    edit.filter_labels("to be deleted", "0", "1")
+    n_cells = len([1 for value in small_values("leiden") if value in {"0", "1"}])
+    edit.wait_for_count(f"{n_cells} of {N_CELLS} cells, 0 ticked")
+    edit.apply_to("filtered").value("x")
+    shell.go_to("Existing Annotations")
+    ExistingAnnotations(browser).delete("to be deleted")
+    browser.click("#annotate-tab-edit")
+    edit.wait_for_count(f"0 of {N_CELLS} cells, 0 ticked")
+    assert edit.chips() == ["to be deleted: 0, 1"]
+    assert "not there any more" in browser.attribute(".edit-filter-chip.has-problem", "title")
+    assert edit.is_off()
+    edit.clear_filters()
+    edit.wait_for_count(f"{N_CELLS} of {N_CELLS} cells, 0 ticked")
+    # A value that is gone is told of, too.
+    edit.show("annotation", name)
+    edit.filter_labels(name, "gut")
+    edit.rename("gut", "bowel")
+    browser.until(lambda: browser.attribute(".edit-filter-chip", "title"), '"gut" is not there any more.')
+    edit.clear_filters()
 
 
 def test_a_label_that_is_pointed_at_stands_out_on_the_plot(edit: EditAnnotation, name: str) -> None:

@@ -82,8 +82,27 @@ def test_columns_that_are_gone_are_left_out(workspace: Workspace, table: EditTab
     view = View({key: OneOf(frozenset({"T"}))}, ((key, True),))
     assert table.page(view, [key], 0, 5)[1] == 0
     workspace.delete(own.id, 1)
-    rows, total = table.page(view, [key, "nonsense", "metadata:gone"], 0, 1)
+    rows, total = table.page(View(sort=((key, True),)), [key, "nonsense", "metadata:gone"], 0, 1)
     assert (total, set(rows[0])) == (N_CELLS, {"i", "sample", "id", "t"})
+
+
+def test_conditions_that_fit_nothing_any_more_widen_no_filter(workspace: Workspace, table: EditTable) -> None:
+    own = workspace.create_from_existing("mine", [Source("metadata", "tissue")], CombineRecipe("none"))
+    key = f"annotation:{own.id}"
+    view = View({key: OneOf(frozenset({"gut", "lung"}))})
+    assert table.problems(view) == {}
+    n_gut = len(of_tissue("gut"))
+    own = workspace.rename_label(own.id, 2, "lungs", 1)
+    # Values that are gone are told, as they may be under another name.
+    assert table.page(view, [], 0, 1)[1] == n_gut
+    assert table.problems(view) == {key: '"lung" is not there any more.'}
+    workspace.delete(own.id, own.version)
+    assert table.page(view, [], 0, 1)[1] == 0
+    assert not table.target("filtered", view).any()
+    assert table.problems(view)[key].startswith("This column is not there any more")
+    view = View({"metadata:score": OneOf(frozenset({"0.5"}), is_not=True), "i": Between(low=3)})
+    assert not table.target("filtered", view).any()
+    assert [*table.problems(view)] == ["metadata:score"]
 
 
 def test_an_edit_is_seen_at_once(workspace: Workspace, table: EditTable) -> None:

@@ -95,8 +95,15 @@ class Between:
 Condition = Contains | OneOf | Between
 
 
+def fits(column: TableColumn, condition: Condition) -> bool:
+    """Tell whether a condition is about what a column holds: labels, numbers or ids."""
+    if isinstance(condition, Between):
+        return isinstance(column, NumberColumn)
+    return isinstance(column, CategoryColumn) or (isinstance(column, IdColumn) and isinstance(condition, Contains))
+
+
 def passes(column: TableColumn, condition: Condition) -> np.ndarray:
-    """Tell which cells meet a condition; one that does not fit the column is met by all.
+    """Tell which cells meet a condition; one that does not fit the column is met by none.
 
     Returns
     -------
@@ -114,7 +121,7 @@ def passes(column: TableColumn, condition: Condition) -> np.ndarray:
         return _labelled(column, condition)
     if isinstance(column, IdColumn) and isinstance(condition, Contains):
         return column.contains(condition.text)
-    return np.ones(len(column.values if isinstance(column, IdColumn) else column), bool)
+    return np.zeros(len(column.values if isinstance(column, IdColumn) else column), bool)
 
 
 def _labelled(column: CategoryColumn, condition: Contains | OneOf) -> np.ndarray:

@@ -91,7 +91,8 @@ class CellTable:
         start, end
             First row wanted and the one after the last.
         where
-            Conditions by column id; a text is one that the column must contain, ignoring case.
+            Conditions by column id; a text is one that the column must contain, ignoring case. No row meets one on a
+            column that there is not.
         sort
             Column ids and whether they are sorted downwards, the most important first; ``"i"`` is the cell's number.
         within
@@ -130,9 +131,8 @@ class CellTable:
     ) -> np.ndarray | None:
         """Return the numbers of the cells that pass, in order; None for all cells as they come."""
         given = {key: Contains(one) if isinstance(one, str) else one for key, one in (where or {}).items()}
-        known = {*columns, ROW}
-        conditions = {key: one for key, one in given.items() if key in known and one != Contains("")}
-        keys = tuple((key, down) for key, down in sort if key in known)
+        conditions = {key: one for key, one in given.items() if one != Contains("")}
+        keys = tuple((key, down) for key, down in sort if key in {*columns, ROW})
         # By the columns themselves, which tell their versions apart: an edit leaves the order of other columns alone.
         request = (
             frozenset((key, columns.get(key), one) for key, one in conditions.items()),
@@ -161,7 +161,8 @@ class CellTable:
         for one in within:
             mask &= one.values
         for key, condition in conditions.items():
-            mask &= passes(columns.get(key) or self._numbers(), condition)
+            column = self._numbers() if key == ROW else columns.get(key)
+            mask &= False if column is None else passes(column, condition)
         rows = np.flatnonzero(mask)
         for key, down in reversed(sort):
             keys = self._sort_keys(columns, key)[rows]

@@ -51,7 +51,8 @@ def test_a_page_ends_where_the_cells_do(start: int, end: int, numbers: list[int]
         ({"fate": "cell"}, [0, 2, 3]),
         ({"fate": "T", "id": "2"}, [3]),
         ({"fate": ""}, [0, 1, 2, 3]),
-        ({"gone": "x"}, [0, 1, 2, 3]),
+        ({"gone": "x"}, []),
+        ({"gone": ""}, [0, 1, 2, 3]),
         ({"fate": "x"}, []),
     ],
 )
