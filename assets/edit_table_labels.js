@@ -332,13 +332,15 @@
         const mine = ++asked;
         yes.disabled = true;
         try {
-          const answer = await ask("split", { annotation: page.current, label: label.id, column: column.value });
+          const answer = await ask("split", { annotation: page.current, label: label.id, column: column.value, delimiter: delimiter.value });
           if (mine !== asked) return;
-          const rows = answer.values.map(([value, count]) => [`${label.text}${delimiter.value}${value}`, count]);
           const rest = answer.missing ? [[label.text, answer.missing]] : [];
-          preview.replaceChildren(table(["Label", "Cells"], [...rows, ...rest], answer.n_values - answer.values.length));
-          yes.disabled = !answer.n_values;
-          if (!answer.n_values) preview.replaceChildren(make("p", { class: "muted", textContent: "No cell of this label has a value there." }));
+          const merged = answer.merged
+            ? make("p", { class: "edit-merged", textContent: `${number(answer.merged)} of these labels ${answer.merged === 1 ? "exists" : "exist"} already and will have these cells besides.` })
+            : "";
+          preview.replaceChildren(merged, table(["Label", "Cells"], [...answer.labels, ...rest], answer.n_labels - answer.labels.length));
+          yes.disabled = !answer.n_labels;
+          if (!answer.n_labels) preview.replaceChildren(make("p", { class: "muted", textContent: "No cell of this label has a value there." }));
         } catch (error) {
           if (mine === asked) preview.replaceChildren(problemText(error.message));
         }

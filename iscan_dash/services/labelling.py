@@ -1,6 +1,8 @@
 """Edits of labels by a user: each is one event with a sentence for the history."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,28 @@ from iscan_dash.services.ledger import Ledger
 
 MOST_NAMED = 3
 """Labels that a sentence names; of more it tells how many."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """What would come of splitting a label.
+
+    Parameters
+    ----------
+    version
+        The version of the annotation that was looked at.
+    counts
+        Cells by the label that they would get.
+    merged
+        Labels of these that the annotation has already.
+    n_missing
+        Cells that would keep the label, because they have no value.
+    """
+
+    version: int
+    counts: dict[str, int]
+    merged: list[str]
+    n_missing: int
 
 
 class Labelling(Ledger):
@@ -138,13 +162,28 @@ class Labelling(Ledger):
         with self._lock:
             state = self._current(annotation_id, base_version)
             text = state.live.label(label_id).text
-            n_values = len(split_counts(state, label_id, column)[0])
-            if n_values > self.max_items:
-                raise NameRefused(
-                    "E23", f'"{column.name}" has {n_values:,} values there; at most {self.max_items:,} labels are made.'
-                )
+            self._check_split(state, label_id, column)
             change = label_edits.split_label(state, label_id, column, delimiter)
             return self._apply(change, "split label", f'Label "{text}" split by {column.name}')
+
+    def find_split(self, annotation_id: str, label_id: int, column: CategoryColumn, delimiter: str) -> Split:
+        """Return what would come of splitting a label; see `label_edits.split_label` for the errors."""
+        state = self.annotation(annotation_id)
+        self._check_split(state, label_id, column)
+        texts = label_edits.split_texts(state, label_id, column, delimiter)
+        tally = _tally(state, label_id, column)
+        counts: dict[str, int] = defaultdict(int)
+        for code, text in texts.items():
+            counts[text] += int(tally[code + 1])
+        merged = [text for text in counts if label_edits.label_of(state.live, text)]
+        return Split(state.version, dict(counts), merged, int(tally[0]))
+
+    def _check_split(self, state: Annotation, label_id: int, column: CategoryColumn) -> None:
+        n_values = int(np.count_nonzero(_tally(state, label_id, column)[1:]))
+        if n_values > self.max_items:
+            raise NameRefused(
+                "E23", f'"{column.name}" has {n_values:,} values there; at most {self.max_items:,} labels are made.'
+            )
 
     def find_in_labels(
         self, annotation_id: str, find: str, replacement: str, *, is_pattern: bool, ignore_case: bool
@@ -212,12 +251,10 @@ class Labelling(Ledger):
             return self._apply(change, "describe label", f'Label "{state.live.label(label_id).text}" described')
 
 
-def split_counts(state: Annotation, label_id: int, column: CategoryColumn) -> tuple[list[tuple[str, int]], int]:
-    """Return the values that a column has in the cells of a label with their cells, and its cells without a value."""
+def _tally(state: Annotation, label_id: int, column: CategoryColumn) -> np.ndarray:
+    """Count the values that a column has in the cells of a label; the first entry is of cells without a value."""
     codes = column.codes[state.codes == label_id].astype(np.intp)
-    tally = np.bincount(codes + 1, minlength=len(column.labels) + 1)
-    counts = [(label, int(count)) for label, count in zip(column.labels, tally[1:], strict=True) if count]
-    return counts, int(tally[0])
+    return np.bincount(codes + 1, minlength=len(column.labels) + 1)
 
 
 def merged_by(state: Annotation, texts: Mapping[int, str]) -> int:

@@ -12,7 +12,7 @@ from iscan_dash.core.study.row_filter import Between, Condition, Contains, OneOf
 from iscan_dash.core.words import counted
 from iscan_dash.errors import UnknownColumn
 from iscan_dash.services.edit_table import SAMPLE, EditTable, Target, View
-from iscan_dash.services.labelling import merged_by, split_counts
+from iscan_dash.services.labelling import merged_by
 from iscan_dash.services.selection_actions import MOST_VALUES
 from iscan_dash.services.workspace import Source, Workspace
 from iscan_dash.web.components import toast
@@ -210,14 +210,26 @@ class SplitRequest(BaseModel):
     annotation: str
     label: int
     column: str
+    delimiter: str = Field("_", max_length=8)
 
 
 def split_preview(workspace: Workspace, asked: SplitRequest) -> dict[str, Any]:
-    """Return what splitting a label by a column would find in its cells."""
-    counts, n_missing = split_counts(
-        workspace.annotation(asked.annotation), asked.label, _labels_of(workspace, asked.column)
-    )
-    return {"n_values": len(counts), "values": counts[:MOST_CHANGES], "missing": n_missing}
+    """Return what would come of splitting a label by a column, and the version of the annotation that this is of.
+
+    Raises
+    ------
+    NameRefused
+        A label that would come of it breaks a rule, or there would be too many (E23).
+    """
+    column = _labels_of(workspace, asked.column)
+    found = workspace.find_split(asked.annotation, asked.label, column, asked.delimiter)
+    return {
+        "version": found.version,
+        "n_labels": len(found.counts),
+        "labels": list(found.counts.items())[:MOST_CHANGES],
+        "merged": len(found.merged),
+        "missing": found.n_missing,
+    }
 
 
 class ReplaceRequest(BaseModel):

@@ -12,7 +12,7 @@ from iscan_dash.core.annotations.combine import CombineRecipe
 from iscan_dash.core.study import open_study
 from iscan_dash.errors import EditConflict, NameRefused
 from iscan_dash.services import patterns
-from iscan_dash.services.labelling import merged_by, split_counts
+from iscan_dash.services.labelling import merged_by
 from iscan_dash.services.workspace import Source, Workspace
 from tests.studies import write_study
 
@@ -184,8 +184,10 @@ def test_too_many_values_to_split_by(workspace: Workspace, fate: Annotation) -> 
 
 def test_what_splitting_would_find(workspace: Workspace, fate: Annotation) -> None:
     phase = workspace.study.category("phase")
-    assert split_counts(fate, 1, phase) == ([("G1", 1)], 1)
-    assert split_counts(fate, 2, phase) == ([("G1", 1), ("S", 1)], 0)
+    found = workspace.find_split(fate.id, 1, phase, "_")
+    assert (found.counts, found.merged, found.n_missing, found.version) == ({"B_G1": 1}, [], 1, 1)
+    found = workspace.find_split(fate.id, 2, phase, "_")
+    assert (found.counts, found.merged, found.n_missing) == ({"T_G1": 1, "T_S": 1}, [], 0)
 
 
 def test_labels_that_would_be_merged(fate: Annotation) -> None:

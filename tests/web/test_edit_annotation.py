@@ -141,8 +141,10 @@ def test_previews(page: Page, own: str) -> None:
     ]
     assert status == 200
     assert answer == {
-        "n_values": 2,
-        "values": [["G1", gut.count("G1")], ["S, early", gut.count("S, early")]],
+        "version": 1,
+        "n_labels": 2,
+        "labels": [["gut_G1", gut.count("G1")], ["gut_S, early", gut.count("S, early")]],
+        "merged": 0,
         "missing": gut.count(None),
     }
     find = {"annotation": own, "find": "(l|g)u", "substitute": "x", "is_pattern": True}
@@ -159,10 +161,27 @@ def test_previews(page: Page, own: str) -> None:
 def test_a_label_is_split_by_sample(page: Page, workspace: Workspace, own: str) -> None:
     status, answer = post(page, "/api/v1/edit/split", {"annotation": own, "label": 1, "column": "sample:"})
     n_gut = small_values("tissue").count("gut")
-    assert (status, answer["values"], answer["missing"]) == (200, [["small", n_gut]], 0)
+    assert (status, answer["labels"], answer["missing"]) == (200, [["gut_small", n_gut]], 0)
     told = act(page, own, do="split", label=1, column="sample:")
     assert told["shell-toast.data"]["text"] == 'Label "gut" split by Sample.'
     assert texts(workspace, own).count("gut_small") == n_gut
+
+
+def test_a_split_is_previewed_as_it_will_be(page: Page, workspace: Workspace, own: str) -> None:
+    """Trimmed, in one Unicode form, merged into labels that exist, and refused where the edit would be."""
+    gut = [phase for phase, own in zip(small_values("phase"), small_values("tissue"), strict=True) if own == "gut"]
+    workspace.add_label(own, "gut + G1", 1)
+    asked = {"annotation": own, "label": 1, "column": "metadata:phase", "delimiter": " + "}
+    answer = post(page, "/api/v1/edit/split", asked)[1]
+    assert (answer["version"], answer["merged"]) == (2, 1)
+    counts = dict(answer["labels"])
+    assert counts == {"gut + G1": gut.count("G1"), "gut + S, early": gut.count("S, early")}
+    act(page, own, 2, do="split", **{key: asked[key] for key in ("label", "column", "delimiter")})
+    made = texts(workspace, own)
+    assert {text: made.count(text) for text in counts} == counts
+    workspace.rename_label(own, 2, "x" * 127, 3)
+    status, answer = post(page, "/api/v1/edit/split", {**asked, "label": 2})
+    assert (status, "128" in answer["error"]) == (400, True)
 
 
 def test_numbers_are_not_taken_for_labels(page: Page, workspace: Workspace, own: str) -> None:

@@ -117,11 +117,8 @@ def split_label(state: Annotation, label_id: int, column: CategoryColumn, delimi
     UnknownColumn
         The label does not exist.
     """
-    own = state.live.label(label_id)
     rows = state.codes == label_id
-    found = np.unique(column.codes[rows])
-    values = [int(code) for code in found if code >= 0]
-    texts = {code: _checked(f"{own.text}{delimiter}{column.labels[code]}") for code in values}
+    texts = split_texts(state, label_id, column, delimiter)
     header, ids = _with_new(state, list(texts.values()))
     # The last entry serves cells without a value.
     table = np.full(len(column.labels) + 1, label_id, np.int32)
@@ -129,9 +126,19 @@ def split_label(state: Annotation, label_id: int, column: CategoryColumn, delimi
         table[code] = ids[text]
     codes = state.codes.copy()
     codes[rows] = table[column.codes[rows]]
-    if values and label_id != DEFAULT and label_id not in codes:
+    if texts and label_id != DEFAULT and label_id not in codes:
         header = replace(header, labels=tuple(label for label in header.labels if label.id != label_id))
     return Change.between(state, header, codes)
+
+
+def split_texts(state: Annotation, label_id: int, column: CategoryColumn, delimiter: str) -> dict[int, str]:
+    """Return the labels that the cells of a label would get, by the code of the value that they have in a column.
+
+    See `split_label` for the parameters and errors. Several values may come to one label.
+    """
+    own = state.live.label(label_id)
+    found = np.unique(column.codes[state.codes == label_id]).tolist()
+    return {code: _checked(f"{own.text}{delimiter}{column.labels[code]}") for code in found if code >= 0}
 
 
 def retext(state: Annotation, texts: Mapping[int, str]) -> Change:
