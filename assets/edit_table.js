@@ -91,7 +91,8 @@
 
   /**
    * Make an edit of an annotation. Its way there and back is part of the frame, not of this page, which may be left.
-   * @param {Object} action  `do` and its values; see web/edit_table.py
+   * @param {Object} action  `do` and its values; see web/edit_table.py. With `annotation` and `version` when it rests on
+   *   something that the user saw before, such as a preview: what is newer is not to be overwritten unseen
    * @returns {Promise<{is_done: boolean, question?: Object, error?: string}>}
    */
   function act(action) {
@@ -109,7 +110,7 @@
           resolve(answer);
         });
         window.dash_clientside.set_props("edit-action", {
-          data: { ...action, serial, annotation: id, version: one.version },
+          data: { ...action, serial, annotation: id, version: action.version ?? one.version },
         });
       });
     });

@@ -124,7 +124,10 @@
     bits = { root, annotation, value, which, apply, note, chips, empty, bar };
     isSettled = false;
 
-    annotation.addEventListener("change", () => iscan.edit.choose(annotation.value));
+    annotation.addEventListener("change", () => {
+      bits.edited = annotation.value;
+      iscan.edit.choose(annotation.value);
+    });
     which.addEventListener("change", () => {
       target = which.value;
       isSettled = true;
@@ -166,6 +169,9 @@
     const { make, words, number, cellsText } = parts();
     const mine = own();
     isAsking = false;
+    // The annotation was deleted, here or elsewhere: what was typed was meant for that one.
+    if (bits.edited && bits.edited !== page.current) bits.value.value = "";
+    bits.edited = page.current;
     bits.empty.hidden = mine.length > 0;
     bits.bar.hidden = !mine.length;
     options(

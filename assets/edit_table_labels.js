@@ -57,6 +57,9 @@
     return labels.labels.find((label) => label.id === id) || (found && found.labels.find((label) => label.id === id));
   };
 
+  /** The annotation whose labels are listed, at the version that they were read at: an edit of these is made on it. */
+  const seen = () => ({ annotation: iscan.edit.page.labels.annotation, version: iscan.edit.page.labels.version });
+
   const isOwn = () => Boolean(iscan.edit.page.labels && iscan.edit.page.labels.own);
 
   function row(label, isFiltered) {
@@ -236,6 +239,7 @@
     const { make } = parts();
     const place = element.querySelector(".edit-label-text");
     const input = make("input", { type: "text", class: "form-control form-control-sm edit-rename", value: label.text, maxLength: 400, "aria-label": `New text of ${label.text}`, dir: "auto" });
+    const at = seen();
     let isOver = false;
     const end = async (keeps) => {
       if (isOver) return;
@@ -243,7 +247,7 @@
       input.replaceWith(place);
       if (!keeps || input.value === label.text) return;
       place.textContent = input.value;
-      const answer = await act({ do: "rename", label: label.id, text: input.value });
+      const answer = await act({ do: "rename", label: label.id, text: input.value, ...at });
       if (answer.is_done) return;
       shownText = "";
       await show();
@@ -263,9 +267,10 @@
   /** Ask before two labels become one. */
   function askMerge(anchor, label, into) {
     const { make, number } = parts();
+    const at = seen();
     iscan.editParts.popup(anchor, "Merge labels", (close) => [
       make("p", { dir: "auto", textContent: `"${into.text}" exists: merge ${number(label.count)} + ${number(into.count)} cells?` }),
-      buttons(close, "Merge", () => act({ do: "merge", sources: [label.id], into: into.id })),
+      buttons(close, "Merge", () => act({ do: "merge", sources: [label.id], into: into.id, ...at })),
     ]);
   }
 
@@ -284,16 +289,17 @@
   function mergeInto(anchor, label, into) {
     if (into) return askMerge(anchor, label, into);
     const { make, number, cellsText } = parts();
-    const { page, labelsLike } = iscan.edit;
+    const { labelsLike } = iscan.edit;
+    const at = seen();
     return iscan.editParts.popup(anchor, `Merge "${label.text}" into`, (close) => {
       const input = make("input", { id: "edit-merge", type: "text", class: "form-control form-control-sm", placeholder: "Choose a label", "aria-label": "Label to merge into", dir: "auto" });
       const said = make("p", { class: "muted edit-said", role: "status", textContent: `${cellsText(label.count)} of "${label.text}" will get the other label.` });
       let target = null;
-      const end = buttons(close, "Merge", () => act({ do: "merge", sources: [label.id], into: target.id }));
+      const end = buttons(close, "Merge", () => act({ do: "merge", sources: [label.id], into: target.id, ...at }));
       const yes = end.querySelector(".edit-yes");
       const follow = async () => {
         const mine = input.value;
-        const all = await labelsLike(page.current, mine);
+        const all = await labelsLike(at.annotation, mine);
         if (mine !== input.value) return;
         target = all.find(({ text, id }) => text === mine.trim() && id !== label.id) || null;
         yes.disabled = !target;
@@ -305,7 +311,7 @@
       input.addEventListener("input", follow);
       input.addEventListener("keydown", (event) => event.key === "Enter" && yes.click());
       iscan.editParts.labelBox(input, {
-        labels: async (typed) => (await labelsLike(page.current, typed)).filter(({ id }) => id !== label.id),
+        labels: async (typed) => (await labelsLike(at.annotation, typed)).filter(({ id }) => id !== label.id),
         newText: () => "No label of this text",
       });
       return [input, said, end];
@@ -325,15 +331,20 @@
       column.append(sample);
       const delimiter = make("input", { type: "text", class: "form-control form-control-sm edit-delimiter", value: "_", maxLength: 8, "aria-label": "Delimiter" });
       const preview = make("div", { class: "edit-preview", role: "status" });
-      const end = buttons(close, "Split", () => act({ do: "split", label: label.id, column: column.value, delimiter: delimiter.value }));
+      const own = page.current;
+      let version = null; // that of the preview
+      const end = buttons(close, "Split", () =>
+        act({ do: "split", label: label.id, column: column.value, delimiter: delimiter.value, annotation: own, version }),
+      );
       const yes = end.querySelector(".edit-yes");
       let asked = 0;
       const follow = async () => {
         const mine = ++asked;
         yes.disabled = true;
         try {
-          const answer = await ask("split", { annotation: page.current, label: label.id, column: column.value, delimiter: delimiter.value });
+          const answer = await ask("split", { annotation: own, label: label.id, column: column.value, delimiter: delimiter.value });
           if (mine !== asked) return;
+          version = answer.version;
           const rest = answer.missing ? [[label.text, answer.missing]] : [];
           const merged = answer.merged
             ? make("p", { class: "edit-merged", textContent: `${number(answer.merged)} of these labels ${answer.merged === 1 ? "exists" : "exist"} already and will have these cells besides.` })
@@ -346,7 +357,8 @@
         }
       };
       column.addEventListener("change", follow);
-      delimiter.addEventListener("input", later(follow, 120));
+      const soon = later(follow, 120);
+      delimiter.addEventListener("input", () => ((yes.disabled = true), soon()));
       follow();
       return [make("div", { class: "row-of-2" }, column, delimiter), preview, end];
     });
@@ -387,8 +399,10 @@
       const [pattern, patternLabel] = box("edit-pattern", "Regular expression");
       const [ignore, ignoreLabel] = box("edit-ignore-case", "Ignore case");
       const preview = make("div", { class: "edit-preview", role: "status" });
-      const asked = () => ({ annotation: page.current, find: find.value, substitute: substitute.value, is_pattern: pattern.checked, ignore_case: ignore.checked });
-      const end = buttons(close, "Replace", () => act({ do: "replace", ...asked() }));
+      const own = page.current;
+      let version = null; // that of the preview
+      const asked = () => ({ annotation: own, find: find.value, substitute: substitute.value, is_pattern: pattern.checked, ignore_case: ignore.checked });
+      const end = buttons(close, "Replace", () => act({ do: "replace", ...asked(), version }));
       const yes = end.querySelector(".edit-yes");
       yes.disabled = true;
       let serial = 0;
@@ -399,6 +413,7 @@
         try {
           const answer = await ask("replace", asked());
           if (mine !== serial) return;
+          version = answer.version;
           yes.disabled = !answer.n_labels;
           yes.textContent = answer.n_labels ? `Replace in ${number(answer.n_labels)} ${answer.n_labels === 1 ? "label" : "labels"}` : "Replace";
           const merged = answer.merged ? make("p", { class: "edit-merged", textContent: `${number(answer.merged)} ${answer.merged === 1 ? "label becomes" : "labels become"} the same as another one and will be merged.` }) : "";
@@ -429,6 +444,7 @@
       const ontology = line("edit-ontology", label.ontology, "CL:0000084");
       const markers = line("edit-markers", label.markers.join(", "), "CD3D, CD3E");
       const absent = line("edit-absent-markers", label.absent_markers.join(", "), "MS4A1");
+      const at = seen();
       const genes = (input) => input.value.split(/[,;\s]+/).filter(Boolean);
       const end = buttons(close, "Save", () =>
         act({
@@ -438,6 +454,7 @@
           ontology: ontology.value,
           markers: genes(markers),
           absent_markers: genes(absent),
+          ...at,
         }),
       );
       return [

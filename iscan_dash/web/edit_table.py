@@ -243,20 +243,26 @@ class ReplaceRequest(BaseModel):
 
 
 def replace_preview(workspace: Workspace, asked: ReplaceRequest) -> dict[str, Any]:
-    """Return what find and replace would make of the labels.
+    """Return what find and replace would make of the labels, and the version of the annotation that this is of.
 
     Raises
     ------
     NameRefused
         The regular expression is none (E18), or what would come of a label breaks a rule.
     """
+    # Before the labels: what changed in between makes the edit one of an old version.
+    one = workspace.annotation(asked.annotation)
     texts = workspace.find_in_labels(
         asked.annotation, asked.find, asked.substitute, is_pattern=asked.is_pattern, ignore_case=asked.ignore_case
     )
-    one = workspace.annotation(asked.annotation)
     known = {own: text for own, text in texts.items() if own in one.live.by_id}
     changes = [[one.live.by_id[own].text, text, one.counts[own]] for own, text in known.items()]
-    return {"n_labels": len(known), "changes": changes[:MOST_CHANGES], "merged": merged_by(one, known)}
+    return {
+        "version": one.version,
+        "n_labels": len(known),
+        "changes": changes[:MOST_CHANGES],
+        "merged": merged_by(one, known),
+    }
 
 
 # -- edits -----------------------------------------------------------------------------------------------------------

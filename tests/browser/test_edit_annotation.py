@@ -398,6 +398,43 @@ def test_find_and_replace_shows_what_would_come_of_it(edit: EditAnnotation, shel
     undone_and_redone(edit, shell, TISSUE, after, name)
 
 
+def test_what_was_previewed_is_not_made_of_newer_labels(
+    edit: EditAnnotation, shell: Shell, server: Server, name: str
+) -> None:
+    browser = edit.browser
+    browser.click("#edit-replace")
+    browser.type("#edit-find", "u")
+    browser.type("#edit-substitute", "U")
+    browser.until(lambda: len(edit.preview()), 2)
+    first = browser.another_tab()
+    shell.open(server, "/annotate/edit")
+    other = EditAnnotation(browser).wait()
+    other.choose(name)
+    other.rename("skin", "uvula")
+    browser.until(lambda: "uvula" in other.labels(), True)
+    browser.look_at(first)
+    # This tab has heard of it, and lists the new label; the preview is of the old ones.
+    browser.until(lambda: "uvula" in edit.labels(), True)
+    browser.click(".edit-popup .edit-yes:not([disabled])")
+    browser.wait(lambda: any("saved a newer version" in text for text in shell.toasts()), "the refusal")
+    shows(edit, ["uvula" if label == "skin" else label for label in TISSUE])
+
+
+def test_a_label_is_not_left_in_the_bar_for_another_annotation(
+    edit: EditAnnotation, shell: Shell, server: Server, name: str
+) -> None:
+    browser = edit.browser
+    edit.tick(1)
+    edit.value("only for this one")
+    first = browser.another_tab()
+    shell.open(server, "/annotate/existing")
+    ExistingAnnotations(browser).delete(name)
+    browser.look_at(first)
+    browser.wait(lambda: name not in edit.annotations(), "the annotation to go")
+    browser.until(lambda: browser.js("return document.querySelector('#edit-value').value"), "")
+    assert edit.is_off()
+
+
 def test_what_is_noted_of_a_label_is_kept(edit: EditAnnotation, shell: Shell) -> None:
     browser = edit.browser
     edit.menu("gut", "Describe...")

@@ -152,6 +152,7 @@ def test_previews(page: Page, own: str) -> None:
         ["gut", "xt", small_values("tissue").count("gut")],
         ["lung", "xng", small_values("tissue").count("lung")],
     ]
+    assert post(page, "/api/v1/edit/replace", find)[1]["version"] == 1
     find = {"annotation": own, "find": "gut|lung", "substitute": "in", "is_pattern": True}
     assert post(page, "/api/v1/edit/replace", find)[1]["merged"] == 1
     status, answer = post(page, "/api/v1/edit/replace", {**find, "find": "("})
