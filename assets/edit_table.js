@@ -22,6 +22,7 @@
     ticked: 0,
     ticks: "", // tells the ticked cells from others
     problems: {}, // what is wrong with conditions, by column id
+    failure: "", // why the rows did not load
     api: null,
   };
 
@@ -283,9 +284,13 @@
     try {
       answer = await ask("rows", { view: asked(sort), columns, start: request.startRow, end: request.endRow });
     } catch (error) {
-      complain(error);
-      return { rowData: [], rowCount: 0 };
+      // No rows are not the same as rows that nobody knows.
+      Object.assign(page, { failure: error.message, total: null });
+      tell();
+      request.failCallback();
+      return window.dash_clientside.no_update;
     }
+    page.failure = "";
     page.total = answer.total;
     page.filtered = answer.filtered;
     page.problems = answer.problems;

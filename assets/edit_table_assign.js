@@ -192,7 +192,7 @@
     bits.apply.textContent = `Assign to ${cells === null ? "..." : cellsText(cells)}`;
     bits.apply.classList.remove("btn-warning");
     const typed = bits.value.value.trim();
-    const reason = !cells ? (cells === null ? "Counting..." : EMPTY[target]()) : typed ? "" : "Choose a label, or type a new one.";
+    const reason = !cells ? (cells === null ? (page.failure ? "The rows did not load." : "Counting...") : EMPTY[target]()) : typed ? "" : "Choose a label, or type a new one.";
     bits.apply.disabled = Boolean(reason) || !mine.length;
     bits.apply.title = reason;
     bits.note.textContent = mine.length ? reason : "";

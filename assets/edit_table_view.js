@@ -18,6 +18,14 @@
   function draw(root) {
     const { make, icon } = parts();
     const count = make("span", { id: "edit-count", class: "numbers", role: "status" });
+    const failure = make("span", { id: "edit-failure", role: "alert", class: "field-error", hidden: true });
+    const again = make("button", {
+      id: "edit-again",
+      class: "btn btn-link btn-sm",
+      textContent: "Try again",
+      hidden: true,
+      onclick: () => iscan.edit.refresh("top"),
+    });
     const all = make("button", {
       id: "edit-tick-all",
       class: "btn btn-link btn-sm numbers",
@@ -54,10 +62,10 @@
       " Filter",
     );
     root.replaceChildren(
-      make("div", { class: "edit-tools-row" }, count, all, none, make("span", { class: "space" }), filters),
+      make("div", { class: "edit-tools-row" }, count, failure, again, all, none, make("span", { class: "space" }), filters),
       make("div", { class: "edit-tools-row" }, ...groups.map(([, { whole }]) => whole), make("span", { class: "space" }), tickedLabel, selectedLabel),
     );
-    bits = { count, all, none, ticked, selected, selectedLabel, groups: Object.fromEntries(groups) };
+    bits = { count, failure, again, all, none, ticked, selected, selectedLabel, groups: Object.fromEntries(groups) };
   }
 
   function show() {
@@ -66,6 +74,9 @@
     const n = page.state.cells;
     const shown = page.total === null ? "..." : number(page.total);
     bits.count.textContent = `${shown} of ${number(n)} cells, ${number(page.ticked)} ticked`;
+    bits.failure.textContent = page.failure && `The rows did not load. ${page.failure}`;
+    for (const [part, isShown] of [[bits.failure, page.failure], [bits.again, page.failure], [bits.count, !page.failure], [bits.all, !page.failure]])
+      part.hidden = !isShown;
     bits.all.textContent = `Select all ${shown} filtered`;
     bits.all.disabled = !page.total;
     bits.none.disabled = !page.ticked;

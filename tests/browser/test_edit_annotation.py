@@ -158,6 +158,30 @@ def test_the_bar_goes_to_no_other_cells_by_itself(edit: EditAnnotation, shell: S
     assert edit.target() == "selection"
 
 
+def test_rows_that_do_not_load_are_not_taken_for_none(edit: EditAnnotation, shell: Shell) -> None:
+    browser = edit.browser
+    edit.apply_to("filtered").value("x")
+    browser.until(edit.button, f"Assign to {N_CELLS} cells")
+    browser.js(
+        """
+        window.__fetch = window.fetch;
+        window.fetch = (address, options) => String(address).includes('/api/v1/edit/rows')
+          ? Promise.reject(new TypeError('away')) : window.__fetch(address, options);
+        iscan.edit.refresh('top')"""
+    )
+    browser.until(
+        lambda: browser.text("#edit-failure"),
+        "The rows did not load. The server does not answer. Try again when it is back.",
+    )
+    assert edit.is_off()
+    assert not edit.said_instead_of_rows()
+    browser.js("window.fetch = window.__fetch")
+    browser.click("#edit-again")
+    edit.wait_for_count(f"{N_CELLS} of {N_CELLS} cells, 0 ticked")
+    browser.until(edit.button, f"Assign to {N_CELLS} cells")
+    assert edit.ids()
+
+
 def test_ticks_survive_paging_sorting_filtering_and_reload(edit: EditAnnotation, shell: Shell, name: str) -> None:
     browser = edit.browser
     edit.tick(2)
