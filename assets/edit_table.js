@@ -343,17 +343,17 @@
   const split = (key) => [key.slice(0, key.indexOf(":")), key.slice(key.indexOf(":") + 1)];
 
   let shiftAt = 0; // when a click with Shift happened last
-  let lastTick = null; // place of the row that was ticked last
+  let lastTick = null; // number of the cell that was ticked last, wherever its row is by now
   document.addEventListener("pointerdown", (event) => (shiftAt = event.shiftKey ? Date.now() : 0), { capture: true });
 
   /** A cell of the grid was changed: a tick, or a label. */
   async function cell(changes) {
-    for (const { colId, data, value, oldValue, rowIndex } of changes || []) {
+    for (const { colId, data, value, oldValue } of changes || []) {
       if (colId === "t") {
         const isRange = shiftAt && Date.now() - shiftAt < 1500 && lastTick !== null;
-        const range = { do: "between", first: lastTick, last: rowIndex, is_on: value, view: asked(sortOf(await grid())) };
+        const range = { do: "between", first: lastTick, last: data.i, is_on: value, view: asked(sortOf(await grid())) };
         await tick(isRange ? range : { do: "one", row: data.i, is_on: value }, isRange);
-        lastTick = rowIndex;
+        lastTick = data.i;
       } else if (value !== oldValue) {
         const [, id] = split(colId);
         const done = await act({ do: "assign one", annotation: id, row: data.i, value: value == null ? "" : String(value) });

@@ -208,11 +208,22 @@ class EditTable:
         self._set_ticks(np.array([row]), is_on)
 
     def tick_between(self, view: View, first: int, last: int, is_on: bool) -> None:
-        """Tick the rows from one place of the grid to another, both included, or take their ticks away."""
-        start, end = sorted((first, last))
+        """Tick the rows from one cell to another as a view has them, both included, or take their ticks away.
+
+        It is the last one alone when one of them is not in view (any more).
+
+        Raises
+        ------
+        UnknownColumn
+            The study has no such cell.
+        """
         with self._lock:
-            rows = self._at(view).order(view.where, view.sort, self._within(view))[max(0, start) : end + 1]
-        self._set_ticks(rows, is_on)
+            order = self._at(view).order(view.where, view.sort, self._within(view))
+        places = [int(found[0]) for cell in (first, last) if len(found := np.flatnonzero(order == cell))]
+        if len(places) < 2:
+            self.tick(last, is_on)
+        else:
+            self._set_ticks(order[min(places) : max(places) + 1], is_on)
 
     def tick_all(self, view: View, is_on: bool) -> None:
         """Tick all rows of a view, or take their ticks away; other rows stay as they are."""

@@ -101,7 +101,7 @@ class RowsRequest(BaseModel):
 
 
 class TickRequest(BaseModel):
-    """Ticks to set or to take away: of one cell, of rows between two places, of all rows of a view, or all of them."""
+    """Ticks to set or to take away: of one cell, of rows between two cells, of all rows of a view, or all of them."""
 
     do: Literal["one", "between", "all", "clear"]
     row: Place = 0

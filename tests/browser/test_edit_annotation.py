@@ -215,6 +215,16 @@ def test_a_click_with_shift_ticks_a_range(edit: EditAnnotation) -> None:
     edit.tick(6, with_shift=True)
     edit.wait_for_count(f"{N_CELLS} of {N_CELLS} cells, 5 ticked")
     edit.browser.until(edit.ticked, [f"cell{cell}" for cell in range(2, 7)])
+    # It begins at the cell, wherever its row is by now.
+    edit.clear_ticks()
+    edit.tick(2)
+    edit.filter_text("Cell ID", "cell2")
+    edit.wait_for_count(f"11 of {N_CELLS} cells, 1 ticked")
+    edit.tick(21, with_shift=True)
+    edit.wait_for_count(f"11 of {N_CELLS} cells, 3 ticked")
+    edit.browser.until(edit.ticked, ["cell2", "cell20", "cell21"])
+    edit.clear_filters()
+    edit.clear_ticks()
 
 
 def test_all_that_is_filtered_is_ticked_and_labelled(

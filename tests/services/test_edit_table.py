@@ -137,15 +137,18 @@ class TestTicks:
         rows, _ = table.page(View(sort=(("id", True),)), [], 0, 60)
         assert [row["i"] for row in rows if row["t"]] == [3]
 
-    def test_rows_between_two_places_of_what_is_seen(self, table: EditTable) -> None:
+    def test_rows_between_two_cells_of_what_is_seen(self, table: EditTable) -> None:
         view = View({TISSUE: OneOf(frozenset({"gut"}))}, (("i", True),))
         rows = [row["i"] for row in table.page(view, [], 0, 60)[0]]
-        table.tick_between(view, 4, 2, True)
+        table.tick_between(view, rows[4], rows[2], True)
         assert ticked(table) == sorted(rows[2:5])
-        table.tick_between(view, 0, 3, False)
+        table.tick_between(view, rows[0], rows[3], False)
         assert ticked(table) == [rows[4]]
-        table.tick_between(view, 58, 10**15, True)
-        assert ticked(table) == [rows[4]]
+        # The cell where it began is not in view any more: it is the other one alone.
+        table.tick_between(is_in("skin"), rows[4], of_tissue("skin")[2], True)
+        assert ticked(table) == sorted([rows[4], of_tissue("skin")[2]])
+        with pytest.raises(UnknownColumn):
+            table.tick_between(view, rows[0], 10**15, True)
 
     def test_all_that_pass_and_no_others(self, table: EditTable) -> None:
         table.tick(1, True)
