@@ -1,5 +1,6 @@
 """Edits of labels by a user: each is one event with a sentence for the history."""
 
+import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from iscan_dash.core.annotations import Annotation, edits, label_edits
 from iscan_dash.core.annotations.annotation import DEFAULT
 from iscan_dash.core.annotations.names import check_label
 from iscan_dash.core.annotations.prune_again import prune_again
-from iscan_dash.core.study import CategoryColumn
+from iscan_dash.core.study import CategoryColumn, Study
 from iscan_dash.core.words import counted
 from iscan_dash.errors import NameRefused
 from iscan_dash.services import patterns
@@ -50,6 +51,10 @@ class Labelling(Ledger):
     newest or the annotation is somebody else's, `NameRefused` when a label breaks a rule, and `UnknownColumn` when the
     annotation has no such label. What changes nothing is no event.
     """
+
+    def __init__(self, study: Study, **options: Any) -> None:
+        super().__init__(study, **options)
+        self._own_turn = threading.Lock()
 
     def assign(
         self, annotation_id: str, rows: np.ndarray, text: str, base_version: int, chosen_by: str = ""
@@ -203,7 +208,8 @@ class Labelling(Ledger):
         if not find:
             return {}
         texts = [label.text for label in header.labels]
-        changed = patterns.substitute(texts, find, replacement, ignore_case=ignore_case)
+        with patterns.turn(self._own_turn):
+            changed = patterns.substitute(texts, find, replacement, ignore_case=ignore_case)
         return label_edits.changed_texts(header, changed)
 
     def replace_in_labels(

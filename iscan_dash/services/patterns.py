@@ -3,13 +3,21 @@
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from iscan_dash.core.words import counted
 from iscan_dash.errors import NameRefused
 
 PATIENCE = 2.0
 """Seconds after which an expression is given up."""
+
+MEMORY = 512 * 1024**2
+"""Bytes that an expression may take."""
+
+MOST_AT_ONCE = 2
+"""Expressions that the server works on at a time, of all users together."""
 
 LONGEST = 1000
 """Characters of a text that comes of it; far more than any label may have."""
@@ -18,12 +26,42 @@ _PROGRAM = f"""
 import json, re, sys
 asked = json.load(sys.stdin)
 try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_CPU, (asked["seconds"], asked["seconds"]))
+    resource.setrlimit(resource.RLIMIT_AS, (asked["memory"], asked["memory"]))
+except (ImportError, OSError, ValueError):
+    pass  # this system has no such limits
+try:
     pattern = re.compile(asked["pattern"], re.IGNORECASE if asked["ignore_case"] else 0)
     done = {{"texts": [pattern.sub(asked["substitute"], text)[:{LONGEST}] for text in asked["texts"]]}}
 except (re.error, IndexError, OverflowError, RecursionError) as error:
     done = {{"error": str(error)}}
 json.dump(done, sys.stdout)
 """
+
+_seats = threading.BoundedSemaphore(MOST_AT_ONCE)
+
+
+@contextmanager
+def turn(own: threading.Lock) -> Iterator[None]:
+    """Wait for one's turn to use an expression: every user works on one at a time, all together on a few.
+
+    Parameters
+    ----------
+    own
+        The user's.
+
+    Raises
+    ------
+    NameRefused
+        Others take too long (E18).
+    """
+    with ExitStack() as held:
+        for gate in (own, _seats):
+            if not gate.acquire(timeout=2 * PATIENCE):
+                raise NameRefused("E18", "The server is busy with other expressions. Try again in a moment.")
+            held.callback(gate.release)
+        yield
 
 
 def substitute(texts: Sequence[str], pattern: str, replacement: str, *, ignore_case: bool = False) -> list[str]:
@@ -48,7 +86,15 @@ def substitute(texts: Sequence[str], pattern: str, replacement: str, *, ignore_c
     NameRefused
         The expression or the replacement is none, or it takes too long (E18).
     """
-    asked = {"pattern": pattern, "substitute": replacement, "ignore_case": ignore_case, "texts": list(texts)}
+    asked = {
+        "pattern": pattern,
+        "substitute": replacement,
+        "ignore_case": ignore_case,
+        "texts": list(texts),
+        # Of the processor: should nobody be left to end it.
+        "seconds": int(PATIENCE) + 1,
+        "memory": MEMORY,
+    }
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-S", "-c", _PROGRAM],

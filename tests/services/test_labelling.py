@@ -1,5 +1,6 @@
 """Edits of labels: one event each, described, undone and redone, and none on an old version."""
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -210,6 +211,26 @@ class TestPatterns:
         monkeypatch.setattr(patterns, "PATIENCE", 0.5)
         with pytest.raises(NameRefused, match="takes too long for 1 label"):
             patterns.substitute(["a" * 60 + "!"], "(a+)+$", "")
+
+    def test_one_that_takes_too_much_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # A text of a gigabyte on the way to the thousand characters that are kept.
+        monkeypatch.setattr(patterns, "MEMORY", 128 * 1024**2)
+        with pytest.raises(NameRefused, match="cannot be used"):
+            patterns.substitute(["a" * 100_000], "a", "y" * 10_000)
+
+    def test_users_take_turns(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(patterns, "PATIENCE", 0.05)
+        ada, bob, eve = (threading.Lock() for _ in range(3))
+        with patterns.turn(ada):
+            with pytest.raises(NameRefused, match="busy") as refused, patterns.turn(ada):
+                pass
+            assert refused.value.code == "E18"
+            with patterns.turn(bob):
+                with pytest.raises(NameRefused, match="busy"), patterns.turn(eve):
+                    pass
+                assert not eve.locked()
+            with patterns.turn(eve):
+                pass
 
     def test_texts_that_grow(self) -> None:
         assert patterns.substitute(["x" * 128], "", "y" * 500) == [f"{'y' * 500}x{'y' * 499}"]
