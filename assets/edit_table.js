@@ -390,9 +390,14 @@
   const others = "BroadcastChannel" in window ? new BroadcastChannel("iscan-edit") : null;
   others?.addEventListener("message", () => refresh());
 
+  let status = null;
+
   /** The server's state says whether another browser of the user ticked. */
-  function status(now) {
-    if (now && now.ticks && page.state && now.ticks !== page.ticks) refresh(view.only_ticked ? "top" : undefined);
+  function hear(answer, now) {
+    answered(answer);
+    if (!now || now === status) return;
+    status = now;
+    if (now.ticks && page.state && now.ticks !== page.ticks) refresh(view.only_ticked ? "top" : undefined);
   }
 
   // -- labels ----------------------------------------------------------------------------------------------------
@@ -513,5 +518,5 @@
     page, view, onChange, act, ask, complain, seen, noRows, tick, look, filter, refresh, choose, asked, annotation, own, offered, shownOf,
     column, labelsLike, FIXED,
   };
-  iscan.editTable = { editRows: rows, editCell: cell, editFollow: follow, editAnswered: answered, editStatus: status };
+  iscan.editTable = { editRows: rows, editCell: cell, editFollow: follow, editHear: hear };
 })();

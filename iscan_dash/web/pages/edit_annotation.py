@@ -98,10 +98,10 @@ def register(app: Dash, services: Services) -> None:
     app.clientside_callback(
         ClientsideFunction("iscan", "editCell"), Input(Edit.GRID, "cellValueChanged"), prevent_initial_call=True
     )
+    # One for both: Dash takes callbacks without an output for the same when their inputs are.
     app.clientside_callback(
-        ClientsideFunction("iscan", "editAnswered"), Input(Edit.ANSWER, "data"), prevent_initial_call=True
+        ClientsideFunction("iscan", "editHear"), Input(Edit.ANSWER, "data"), Input(Shell.STATUS, "data")
     )
-    app.clientside_callback(ClientsideFunction("iscan", "editStatus"), Input(Shell.STATUS, "data"))
 
     @app.callback(*toast.outputs(), Output(Edit.ANSWER, "data"), Input(Edit.ACTION, "data"), prevent_initial_call=True)
     def act(given: dict[str, Any] | None) -> tuple[Any, Any, Any]:
