@@ -104,6 +104,7 @@ def test_a_reload_keeps_the_arrangement(page: Shell, browser: Browser) -> None:
     plots[2].embedding("PCA")
     plots[3].search_gene("LYZ")
     plots[1].wheel(3)
+    plots[1].wait_until_still()
     view = plots[1].view()
     browser.wait(lambda: "view4" in plots[0].link() and plots[0].link()["view2"].count("~") == 2, "the whole link")
     link = plots[0].link()
@@ -148,7 +149,8 @@ def test_a_gene_is_coloured_by_the_layer_that_is_chosen(browser: Browser, serve:
     browser.until(lambda: plot.colour_bar().unit, "log1p")
     plot.layer("counts")
     browser.until(lambda: plot.colour_bar().unit, "log1p counts")
-    assert plot.wait_for_link()["view"].startswith("X_umap~gene|layers%252Fcounts:LYZ~")
+    # A plot that was never moved has no ranges in its link.
+    browser.until(lambda: plot.link()["view"], "X_umap~gene|layers%252Fcounts:LYZ")
     shell.reload()
     browser.until(lambda: plot.colour_bar().unit, "log1p counts")
 
@@ -172,6 +174,31 @@ def test_a_window_of_one_plot_is_in_step(page: Shell, browser: Browser, truth: a
     assert PlotPanel(browser).shown_embedding() == "UMAP"
     plot.embedding("UMAP")
     browser.until(plot.outlines, 1)
+
+
+def test_areas_of_plots_that_are_taken_away_come_back(page: Shell, browser: Browser, truth: ad.AnnData) -> None:
+    first, second = PlotPanel(browser), PlotPanel(browser, 2)
+    first.arrange("1x2")
+    second.draw(left_half(second), "box")
+    chosen = np.flatnonzero(inside(second.drawn(), positions(truth, "X_umap"))).tolist()
+    browser.until(lambda: chosen_cells(browser), chosen)
+    first.arrange("1x1")
+    page.wait_for_toast("1 area of plot 2 removed.")
+    browser.until(lambda: chosen_cells(browser), None)
+    page.answer_toast("1 area of plot 2 removed.", "Back")
+    browser.until(lambda: chosen_cells(browser), chosen)
+    browser.until(second.outlines, 1)
+    # Another window that shows the plot keeps its areas.
+    with browser.opened(lambda: browser.click("#plot-2-window")):
+        browser.wait(lambda: PlotPanel(browser).outlines() == 1, "the window")
+        window = browser.driver.current_window_handle
+        others = [handle for handle in browser.driver.window_handles if handle != window]
+        browser.look_at(others[0])
+        first.arrange("1x1")
+        browser.js("return new Promise((resolve) => setTimeout(resolve, 600))")
+        assert chosen_cells(browser) == chosen
+        browser.look_at(window)
+    assert page.toasts() == []
 
 
 def test_a_worker_paints_what_the_page_would(page: Shell, browser: Browser) -> None:
@@ -210,5 +237,6 @@ def test_the_table_says_what_is_selected(page: Shell, browser: Browser, truth: a
     column = truth.obs["leiden_0.25"]
     counts, own = column.value_counts(), column[chosen].value_counts()
     rows = [line.split("\t") for line in plot.table().splitlines()]
-    assert rows[0] == ["leiden_0.25", "Cells", "Selected"]
-    assert rows[1:] == [[label, f"{counts[label]:,}", f"{own[label]:,}"] for label in column.cat.categories]
+    assert rows[0] == ["Axes: UMAP."]
+    assert rows[1] == ["leiden_0.25", "Cells", "Selected"]
+    assert rows[2:] == [[label, f"{counts[label]:,}", f"{own[label]:,}"] for label in column.cat.categories]
