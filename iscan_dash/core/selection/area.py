@@ -9,8 +9,8 @@ import numpy as np
 
 from iscan_dash.core.selection.polygon import inside
 
-MOST_POINTS = 2000
-"""Vertices of one shape."""
+MOST_POINTS = 400
+"""Vertices of one shape: as many as the page keeps of a line drawn by hand."""
 
 
 @dataclass(frozen=True)

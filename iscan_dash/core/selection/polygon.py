@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from iscan_dash.errors import SelectionRefused
+
 GRID = 256
 """Bins on each side of the grid over a polygon."""
 
@@ -10,6 +12,9 @@ CHUNK = 1 << 18
 
 FEW = 4096
 """Points for which the grid is more work than it saves."""
+
+MOST_TESTS = 200_000_000
+"""Points held against edges, some two seconds; a line drawn by hand round five million cells needs a tenth of it."""
 
 
 def inside(x: np.ndarray, y: np.ndarray, vertices: np.ndarray) -> np.ndarray:
@@ -37,6 +42,11 @@ def inside(x: np.ndarray, y: np.ndarray, vertices: np.ndarray) -> np.ndarray:
     numpy.ndarray
         shape (n,), bool.
 
+    Raises
+    ------
+    SelectionRefused
+        So many edges lie over so many points that it would take minutes.
+
     Examples
     --------
     >>> square = np.array([[0.0, 0.0], [2, 0], [2, 2], [0, 2]])
@@ -51,6 +61,7 @@ def inside(x: np.ndarray, y: np.ndarray, vertices: np.ndarray) -> np.ndarray:
     margin = (high - low) / 64 + np.maximum(np.abs(low), np.abs(high)) * 1e-9
     low, high = low - margin, high + margin
     bins = _classify(vertices, low, high) if len(x) > FEW and np.all(high - low > 0) else None
+    n_tests = 0
     for start in range(0, len(x), CHUNK):
         px, py = (axis[start : start + CHUNK].astype(np.float64) for axis in (x, y))
         near = np.flatnonzero((px >= low[0]) & (px <= high[0]) & (py >= low[1]) & (py <= high[1]))
@@ -66,22 +77,30 @@ def inside(x: np.ndarray, y: np.ndarray, vertices: np.ndarray) -> np.ndarray:
             own[near[kind == _IN]] = True
             doubtful = np.flatnonzero(kind == _DOUBTFUL)
             near, px, py = near[doubtful], px[doubtful], py[doubtful]
-        own[near] = _exactly(px, py, vertices)
+        order = np.argsort(py)
+        spans = _spans(py[order], vertices)
+        n_tests += int((spans[1] - spans[0]).sum())
+        if n_tests > MOST_TESTS:
+            raise SelectionRefused("This outline goes to and fro over too many cells. Draw a simpler one.")
+        own[near[order]] = _exactly(px[order], py[order], vertices, spans)
     return found
 
 
 _OUT, _IN, _DOUBTFUL = 0, 1, 2
 
 
-def _exactly(px: np.ndarray, py: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """Tell which points are in, edge by edge; each edge is held only against the points between its ends' heights."""
-    order = np.argsort(py)
-    px, py = px[order], py[order]
-    odd, touched = np.zeros(len(px), bool), np.zeros(len(px), bool)
+def _spans(py: np.ndarray, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return, for each edge, the first and the end of the points (the lowest first) between its ends' heights."""
     ends = np.roll(vertices, -1, axis=0)
     first = np.searchsorted(py, np.minimum(vertices[:, 1], ends[:, 1]), "left")
-    last = np.searchsorted(py, np.maximum(vertices[:, 1], ends[:, 1]), "right")
-    edges = zip(vertices.tolist(), ends.tolist(), first.tolist(), last.tolist(), strict=True)
+    return first, np.searchsorted(py, np.maximum(vertices[:, 1], ends[:, 1]), "right")
+
+
+def _exactly(px: np.ndarray, py: np.ndarray, vertices: np.ndarray, spans: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Tell which points, the lowest first, are in: edge by edge, each held only against its `_spans`."""
+    odd, touched = np.zeros(len(px), bool), np.zeros(len(px), bool)
+    ends = np.roll(vertices, -1, axis=0)
+    edges = zip(vertices.tolist(), ends.tolist(), spans[0].tolist(), spans[1].tolist(), strict=True)
     for (ax, ay), (bx, by), start, end in edges:
         if start == end:
             continue
@@ -89,9 +108,7 @@ def _exactly(px: np.ndarray, py: np.ndarray, vertices: np.ndarray) -> np.ndarray
         cross = (bx - ax) * (qy - ay) - (by - ay) * (qx - ax)
         touched[start:end] |= (cross == 0) & (qx >= min(ax, bx)) & (qx <= max(ax, bx))
         odd[start:end] ^= ((ay > qy) != (by > qy)) & ((cross > 0) == (by > ay))
-    found = np.empty(len(px), bool)
-    found[order] = odd | touched
-    return found
+    return odd | touched
 
 
 def _classify(vertices: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from matplotlib.path import Path
 
 from iscan_dash.core.selection import polygon
 from iscan_dash.core.selection.polygon import inside
+from iscan_dash.errors import SelectionRefused
 
 RANDOM = np.random.default_rng(0)
 
@@ -78,6 +79,17 @@ def distance_to_edges(point: np.ndarray, vertices: np.ndarray) -> float:
     a, b = vertices, np.roll(vertices, -1, axis=0)
     along = np.clip(((point - a) * (b - a)).sum(1) / np.maximum(((b - a) ** 2).sum(1), 1e-300), 0, 1)
     return float(np.hypot(*(point - (a + along[:, None] * (b - a))).T).min())
+
+
+def test_edges_without_end_over_points_without_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    xy = RANDOM.uniform(size=(2, 300_000)).astype(np.float32)
+    zigzag = np.array([[number / 399, number % 2] for number in range(400)], float)
+    monkeypatch.setattr(polygon, "MOST_TESTS", 3_000_000)
+    with pytest.raises(SelectionRefused, match="simpler"):
+        inside(xy[0], xy[1], zigzag)
+    # What a hand draws is nowhere near it.
+    angle = np.linspace(0, 2 * np.pi, 400, endpoint=False)
+    assert inside(xy[0], xy[1], np.stack([np.cos(angle), np.sin(angle)], axis=1) / 4 + 0.5).any()
 
 
 def test_a_point_does_not_depend_on_the_others() -> None:
