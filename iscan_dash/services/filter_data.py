@@ -138,7 +138,7 @@ def filter_histogram(workspace: Workspace, kind: str, key: str) -> dict[str, Any
         "counts": counts.tolist(),
         "low": low,
         "high": high,
-        "missing": column.n_missing,
+        "missing": len(column.values) - len(finite),
         "unit": unit,
         "integral": is_integral,
     }

@@ -61,8 +61,9 @@ def range_mask(column: NumberColumn, low: float | None, high: float | None, *, m
     [True, False, False]
     """
     values = column.values
-    is_missing: np.ndarray = np.isnan(values)
-    found = ~is_missing
+    # What is infinite is not a number either, as in plots and tables.
+    found: np.ndarray = np.isfinite(values)
+    is_missing = ~found
     with np.errstate(over="ignore"):
         if low is not None:
             found &= values >= values.dtype.type(low)

@@ -28,7 +28,7 @@ ends = st.none() | st.floats(-6, 6, width=32) | st.sampled_from([1e300, -1e300, 
 def test_ranges(values: list[float], low: float | None, high: float | None, missing: bool) -> None:
     column = NumberColumn("n", np.array(values, np.float64))
     expected = [
-        missing if np.isnan(value) else (low is None or value >= low) and (high is None or value <= high)
+        missing if not np.isfinite(value) else (low is None or value >= low) and (high is None or value <= high)
         for value in values
     ]
     assert range_mask(column, low, high, missing=missing).tolist() == expected
