@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable
 
 import numpy as np
 
-from iscan_dash.core.selection import Area, Cells, Labels, Range
+from iscan_dash.core.selection import Area, Cells, Labels, Range, Shape
 from iscan_dash.core.selection.conditions import NamedCells, labels_mask, named_cells, range_mask
 from iscan_dash.core.selection.mask_codec import decode, encode
 from iscan_dash.core.study import NumberColumn, Study
@@ -64,10 +64,20 @@ class ConditionMasks:
         UnknownColumn
             Its axes are not there any more.
         """
+        return area.mask(lambda shape: self.of_shape(area.axes, shape))
+
+    def of_shape(self, axes: str, shape: Shape) -> np.ndarray:
+        """Tell which cells lie within an outline.
+
+        Raises
+        ------
+        UnknownColumn
+            Its axes are not there any more.
+        SelectionRefused
+            It is too much to look up.
+        """
         study = self.study
-        return area.mask(
-            lambda shape: self._kept((area.axes, shape.points), lambda: shape.mask(self._xy(study, area.axes)))
-        )
+        return self._kept((axes, shape.points), lambda: shape.mask(self._xy(study, axes)))
 
     def of_labels(self, labels: Labels) -> np.ndarray:
         """Tell which cells have one of some labels.
@@ -88,7 +98,7 @@ class ConditionMasks:
                 return labels_mask(study.samples, labels.values, missing=labels.missing)
             column = study.column(labels.key)
             if isinstance(column, NumberColumn) and not labels.values:
-                is_missing: np.ndarray = np.isnan(column.values)
+                is_missing: np.ndarray = ~np.isfinite(column.values)
                 return is_missing
             category = self._workspace.labels(Source(labels.kind, labels.key))
             return labels_mask(category, labels.values, missing=labels.missing)
@@ -151,8 +161,6 @@ def numbers(study: Study, kind: str, key: str) -> NumberColumn:
     """
     if kind == "gene":
         return study.logged_gene(study.gene(key))
-    if kind == "extra":
-        raise UnknownColumn(f'This study has no scores "{key}".')
     column = study.column(key)
     if not isinstance(column, NumberColumn):
         raise UnknownColumn(f'"{key}" holds labels and no numbers. Choose values of it, or treat it as numbers.')

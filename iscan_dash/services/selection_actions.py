@@ -40,7 +40,7 @@ SHOWN_TEXT = 4000
 MOST_TEXT = 4_000_000
 """Characters of a list of pasted ids."""
 
-MOST_IDS = 500_000
+MOST_IDS = 200_000
 """Cells of such a list."""
 
 FindCells = Callable[[str], Cells | None]
@@ -53,7 +53,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Coordinate = Annotated[float, Field(ge=-LARGEST_COORDINATE, le=LARGEST_COORDINATE, allow_inf_nan=False)]
 Points = Annotated[tuple[tuple[Coordinate, Coordinate], ...], Field(max_length=MOST_POINTS)]
 ColumnKind = Literal["metadata", "cluster", "annotation", "sample"]
-NumberKind = Literal["metadata", "cluster", "gene", "extra"]
+NumberKind = Literal["metadata", "cluster", "gene"]
 
 
 class _Form(BaseModel):
@@ -115,11 +115,13 @@ class CellsForm(_Condition):
 
     def plain(self, find_cells: FindCells) -> Query:
         """Return the query that this is when it is not negated."""
-        found = find_cells(self.ref) if self.ref else None
-        if found is not None and self.text in {"", found.text[:SHOWN_TEXT]}:
-            return found
-        if self.ref and not self.text:
-            raise SelectionRefused("The server does not have this list of cells any more. Paste the cells again.")
+        if self.ref:
+            found = find_cells(self.ref)
+            if found is None:
+                # What the page has of the list is but its beginning.
+                raise SelectionRefused("The server does not have this list of cells any more. Paste the cells again.")
+            if self.text in {"", found.text[:SHOWN_TEXT]}:
+                return found
         cells = Cells.of(parse_ids(self.text))
         if len(cells) > MOST_IDS:
             raise SelectionRefused(f"{MOST_IDS:,} cell IDs can be pasted at most. Paste fewer, or import a table.")
@@ -270,10 +272,17 @@ class OfArea(_Form):
 
 
 class OfPlot(_Form):
-    """Mean all cells but those in the areas of a plot; or say that it was taken away."""
+    """Mean all cells but those in the areas of a plot."""
 
-    do: Literal["invert_plot", "remove_plot"]
+    do: Literal["invert_plot"]
     plot: Plot
+
+
+class RemovePlots(_Form):
+    """Say that plots were taken away."""
+
+    do: Literal["remove_plots"]
+    plots: tuple[Plot, ...] = Field(min_length=1, max_length=4)
 
 
 class PutFilter(_Form):
@@ -367,6 +376,7 @@ Action = Annotated[
     | RenameArea
     | OfArea
     | OfPlot
+    | RemovePlots
     | PutFilter
     | RemoveFilter
     | Combine

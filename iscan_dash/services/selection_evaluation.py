@@ -17,8 +17,9 @@ from iscan_dash.core.selection import (
     Range,
     Saved,
     Selection,
+    Shape,
 )
-from iscan_dash.core.selection.mask_codec import encode
+from iscan_dash.core.selection.mask_codec import decode, encode
 from iscan_dash.core.selection.query import (
     REMOVED,
     UNFINISHED,
@@ -98,17 +99,21 @@ class Evaluation:
         self._saved = saved
         self._names = names
         self._masks = ConditionMasks(workspace)
+        self._saved_masks: dict[str, bytes | Broken] = {}
+        self._saved_masks_of: Any = None
 
     def stamp(self, selection: Selection) -> Any:
         """Return what changes whenever the cells of a selection, or what its conditions are called, may."""
-        found: list[Any] = [selection, self._masks.study_version]
-        for own in self.conditions(selection):
-            if isinstance(own, Labels) and own.kind == "annotation":
-                found.append(self.annotation_version(own.key))
-            elif isinstance(own, Saved):
-                known = self._saved.all().get(own.id)
-                found.append(known and known.name)
-        return tuple(found)
+        query = selection.query
+        used = list(conditions(query)) if query is not None else []
+        keys = [own.key for own in used if isinstance(own, Labels) and own.kind == "annotation"]
+        rests = self._saved_stamp() if any(isinstance(own, Saved) for own in used) else None
+        return (selection, self._masks.study_version, rests, *map(self.annotation_version, keys))
+
+    def _saved_stamp(self) -> Any:
+        """Return what changes whenever the cells of a saved selection may."""
+        versions = [self.annotation_version(key) for key in self._saved.annotations]
+        return (self._saved.version, self._masks.study_version, *versions)
 
     def annotation_version(self, key: str) -> int | None:
         """Return the version of an annotation, None when it is not there."""
@@ -118,12 +123,16 @@ class Evaluation:
             return None
 
     def conditions(self, selection: Selection) -> Iterator[Condition]:
-        """Go through the conditions of a selection and of those that it rests on."""
-        query = selection.query
-        if query is not None:
-            yield from conditions(query)
-        for own in self._saved.used_by(selection):
-            yield from self.conditions(own.selection)
+        """Go through the conditions of a selection and of those that it rests on, of each of these once."""
+        waiting, seen = [selection], set[str]()
+        while waiting:
+            next_one = waiting.pop()
+            if next_one.query is not None:
+                yield from conditions(next_one.query)
+            for own in self._saved.used_by(next_one):
+                if own.id not in seen:
+                    seen.add(own.id)
+                    waiting.append(own.selection)
 
     # -- cells -------------------------------------------------------------------------------------------------------
 
@@ -136,6 +145,23 @@ class Evaluation:
             Nobody can tell.
         """
         return evaluate(query, lambda own: self._condition(own, selection))
+
+    def count_shape(self, axes: str, shape: Shape) -> int:
+        """Count the cells within an outline.
+
+        Raises
+        ------
+        IscanError
+            Nobody can tell.
+        """
+        return int(np.count_nonzero(self._masks.of_shape(axes, shape)))
+
+    def pack_saved(self, saved_id: str) -> bytes | None:
+        """Return the cells of a saved selection as `mask_codec` packs them; None when nobody can tell."""
+        try:
+            return encode(self._saved_mask(saved_id))
+        except Broken:
+            return None
 
     def count_saved(self, saved_id: str) -> int | None:
         """Count the cells of a saved selection; None when nobody can tell."""
@@ -175,6 +201,24 @@ class Evaluation:
         return ~found if condition.plot in selection.inverted_plots else found
 
     def _saved_mask(self, saved_id: str) -> np.ndarray:
+        """Return the cells of a saved selection, found once until something changes: many may rest on it."""
+        stamp = self._saved_stamp()
+        if stamp != self._saved_masks_of:
+            self._saved_masks.clear()
+            self._saved_masks_of = stamp
+        if saved_id not in self._saved_masks:
+            # One that rests on itself, which only a damaged journal can hold, ends here.
+            self._saved_masks[saved_id] = Broken(GONE, "This saved selection rests on itself.")
+            try:
+                self._saved_masks[saved_id] = encode(self._find_saved_mask(saved_id))
+            except Broken as reason:
+                self._saved_masks[saved_id] = reason
+        found = self._saved_masks[saved_id]
+        if isinstance(found, Broken):
+            raise Broken(found.code, found.text)
+        return decode(found, self._workspace.study.n_cells)
+
+    def _find_saved_mask(self, saved_id: str) -> np.ndarray:
         known = self._saved.all().get(saved_id)
         if known is None:
             raise Broken(GONE, "This condition used a saved selection that was deleted.")

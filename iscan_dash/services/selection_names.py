@@ -58,8 +58,10 @@ class WorkspaceNames:
         return found[0] if len(found) == 1 else None
 
     def _columns(self, name: str) -> list[tuple[str, str]]:
-        info = self._workspace.study.columns.get(name)
-        if info is not None:
+        study = self._workspace.study
+        info = study.columns.get(name)
+        # The column that tells files apart is made of the samples, which are called like it.
+        if info is not None and name != study.file_column:
             return [("cluster" if info.role == "cluster" else "metadata", name)]
         return [("sample", "")] if name.casefold() == SAMPLE.casefold() else []
 

@@ -10,19 +10,23 @@ from typing import Any
 import numpy as np
 
 from iscan_dash.core.annotations.names import check_label
-from iscan_dash.core.selection import Cells, Filter, Labels, Saved, Selection
+from iscan_dash.core.selection import Cells, Filter, Labels, Not, Saved, Selection, Shape
 from iscan_dash.core.selection.mask_codec import decode
+from iscan_dash.core.selection.selection import MOST_CHARACTERS, characters
 from iscan_dash.core.selection.text import parse
 from iscan_dash.core.study.axes import axes_title
-from iscan_dash.errors import SelectionRefused
+from iscan_dash.errors import SelectionRefused, UnknownColumn
 from iscan_dash.services import selection_actions as actions
-from iscan_dash.services.saved_selections import SavedSelections, follow
+from iscan_dash.services.saved_selections import SavedSelection, SavedSelections, follow
 from iscan_dash.services.selection_evaluation import Evaluated, Evaluation
 from iscan_dash.services.selection_names import WorkspaceNames
 from iscan_dash.services.workspace import Workspace
 
 STEPS_BACK = 20
-"""Selections that can be gone back to."""
+"""Selections that can be gone back to; fewer where they name very many labels and cells."""
+
+SHOWN_TEXT = 1000
+"""Characters of the text of a saved selection that go to the page."""
 
 
 class Selections:
@@ -44,6 +48,7 @@ class Selections:
         self._earlier: deque[Selection] = deque(maxlen=STEPS_BACK)
         self._evaluated: tuple[Any, Evaluated] | None = None
         self._counts: dict[str, tuple[Any, int | None]] = {}
+        self._texts: dict[str, tuple[Any, str]] = {}
         self._n_ids = 0
         # Larger than any that a page knows from before the server was started.
         self._version = self._mask_version = time.time_ns() // 1_000_000
@@ -93,7 +98,7 @@ class Selections:
                 {
                     "id": own.id,
                     "name": own.name,
-                    "text": self._evaluation.text(own.selection),
+                    "text": self._saved_text(own),
                     "count": self._known_count(own.id),
                 }
                 for own in self._saved.all().values()
@@ -124,6 +129,26 @@ class Selections:
                 },
                 "saved": {own.id: {"name": own.name, **own.selection.to_json()} for own in saved},
             }
+
+    def saved_names(self) -> dict[str, str]:
+        """Return the names of the saved selections by their ids, the oldest first."""
+        with self._lock:
+            return {own.id: own.name for own in self._saved.all().values()}
+
+    def saved_cells(self, saved_id: str) -> tuple[str, bytes]:
+        """Return the name of a saved selection, and its mask as `mask_codec.encode` packs it.
+
+        Raises
+        ------
+        UnknownColumn
+            It was deleted, or rests on something that is not there any more.
+        """
+        with self._lock:
+            known = self._saved.all().get(saved_id)
+            packed = self._evaluation.pack_saved(saved_id) if known else None
+            if known is None or packed is None:
+                raise UnknownColumn("There is no such saved selection any more, or what it rests on is gone.")
+            return known.name, packed
 
     def saved_counts(self) -> dict[str, int | None]:
         """Count the cells of every saved selection, which may take a while; None where nobody can tell."""
@@ -156,6 +181,14 @@ class Selections:
             if before[1].packed != evaluated.packed:
                 self._mask_version = self._version
         return evaluated
+
+    def _saved_text(self, own: SavedSelection) -> str:
+        """Return a saved selection in words, written once until something is called otherwise."""
+        stamp = self._evaluation.stamp(own.selection)
+        if self._texts.get(own.id, (None, ""))[0] != stamp:
+            text = self._evaluation.text(own.selection)
+            self._texts[own.id] = (stamp, text if len(text) <= SHOWN_TEXT else f"{text[:SHOWN_TEXT]}...")
+        return self._texts[own.id][1]
 
     def _known_count(self, saved_id: str) -> int | None:
         """Return how many cells a saved selection has, None when they are yet to be counted."""
@@ -195,6 +228,8 @@ class Selections:
                     self._version += 1
                 case actions.DeleteSaved():
                     self._saved.delete(asked.id)
+                    self._counts.pop(asked.id, None)
+                    self._texts.pop(asked.id, None)
                     self._version += 1
                 case actions.Back():
                     self._go_back()
@@ -210,7 +245,10 @@ class Selections:
         match asked:
             case actions.PutFilter():
                 known = next((own.id for own in now.filters if own.id == asked.id), None)
-                return now.put_filter(known or self._new_id("f"), asked.condition.query(self.find_cells))
+                query = asked.condition.query(self.find_cells)
+                if query in (Cells(""), Not(Cells(""))):
+                    raise SelectionRefused("There is no cell ID in this list. Paste at least one.")
+                return now.put_filter(known or self._new_id("f"), query)
             case actions.RemoveFilter():
                 return now.remove_filter(asked.id)
             case actions.Combine():
@@ -234,15 +272,20 @@ class Selections:
         now = self._selection
         match asked:
             case actions.Draw():
-                # An area on axes that are not there would be of no use.
+                # An area on axes that are not there, or of an outline that cannot be looked up, would be of no use.
                 axes_title(self._workspace.study, asked.axes)
+                self._evaluation.count_shape(asked.axes, Shape(asked.points))
                 if asked.area is not None:
                     return now.redraw(asked.area, asked.axes, asked.points)
                 return now.draw(self._new_id("a"), asked.plot, asked.axes, asked.points, asked.mode)
             case actions.OfArea():
                 return now.invert_area(asked.id) if asked.do == "invert_area" else now.delete_area(asked.id)
             case actions.OfPlot():
-                return now.invert_plot(asked.plot) if asked.do == "invert_plot" else now.remove_plot(asked.plot)
+                return now.invert_plot(asked.plot)
+            case actions.RemovePlots():
+                for plot in asked.plots:
+                    now = now.remove_plot(plot)
+                return now
         raise SelectionRefused("This cannot be done to a selection. Load the page again.")
 
     def _become(self, changed: Selection, *, remember: bool = True) -> None:
@@ -257,6 +300,8 @@ class Selections:
             raise
         if remember:
             self._earlier.append(before)
+            while len(self._earlier) > 1 and characters(self._earlier) > 2 * MOST_CHARACTERS:
+                self._earlier.popleft()
 
     def _go_back(self) -> None:
         if not self._earlier:

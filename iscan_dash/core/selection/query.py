@@ -52,7 +52,7 @@ class Range:
     Parameters
     ----------
     kind
-        ``"metadata"``, ``"cluster"``, ``"gene"`` or ``"extra"``.
+        ``"metadata"``, ``"cluster"`` or ``"gene"``.
     key
         The column's or gene's name.
     low, high

@@ -301,8 +301,7 @@ class Selection:
         query = self.query
         for own in (*(own.query for own in self.filters), *([self.custom] if self.custom is not None else [])):
             check_size(own)
-        n_characters = sum(map(_characters, self.conditions()))
-        if n_characters > MOST_CHARACTERS:
+        if characters([self]) > MOST_CHARACTERS:
             raise SelectionRefused("The selection names too many labels and cells to keep. Take some filters away.")
         if query is not None and sum(1 for _ in conditions(query)) > 4 * MOST_FILTERS:
             raise SelectionRefused("The selection has too many conditions. Save a part of it and use that.")
@@ -317,6 +316,12 @@ class Selection:
             "mode": self.mode,
             "custom": to_json(self.custom) if self.custom is not None else None,
         }
+
+
+def characters(selections: Iterable[Selection]) -> int:
+    """Count the characters of all labels and ids of cells that some selections name; what they share counts once."""
+    held = {id(condition): condition for own in selections for condition in own.conditions()}
+    return sum(map(_characters, held.values()))
 
 
 def _characters(condition: Condition) -> int:

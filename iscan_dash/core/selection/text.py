@@ -45,7 +45,7 @@ MOST_IDS = 50
 DEEPEST = 40
 """Brackets within brackets, needed or not."""
 
-KINDS = ("metadata", "cluster", "annotation", "sample", "gene", "extra")
+KINDS = ("metadata", "cluster", "annotation", "sample", "gene")
 
 KEYWORDS = frozenset(
     {"and", "or", "not", "in", "is", "from", "to", "missing", "present", "plot", "removed", "saved", "cell", "list"}

@@ -19,7 +19,7 @@ from iscan_dash.core.selection import (
 )
 from iscan_dash.core.selection.query import conditions
 
-KINDS = ("metadata", "cluster", "annotation", "sample", "gene", "extra")
+KINDS = ("metadata", "cluster", "annotation", "sample", "gene")
 
 words = st.one_of(
     st.sampled_from(
@@ -66,7 +66,7 @@ labels = st.builds(
 samples = st.builds(Labels, st.just("sample"), st.just(""), st.lists(words, max_size=3, unique=True).map(tuple))
 ranges = st.builds(
     Range,
-    st.sampled_from(["metadata", "cluster", "gene", "extra"]),
+    st.sampled_from(["metadata", "cluster", "gene"]),
     words,
     st.none() | numbers,
     st.none() | numbers,
