@@ -60,6 +60,7 @@ class Selection(StrEnum):
     """The selection of cells."""
 
     STATE = "selection-state"
+    SAVED = "selection-saved"
 
 
 class Plot(StrEnum):

@@ -11,9 +11,10 @@ from urllib.parse import quote, unquote, urlencode
 import numpy as np
 
 from iscan_dash.core import palette
+from iscan_dash.core.selection.mask_codec import decode
 from iscan_dash.core.study import CategoryColumn, NumberColumn
 from iscan_dash.core.study.axes import axes_positions, genes_of
-from iscan_dash.core.study.columns import number_text
+from iscan_dash.core.study.columns import Column, number_text
 from iscan_dash.core.study.matrices import SHOWN_TEXT, MatrixKind
 from iscan_dash.core.study.study import QC_AXES
 from iscan_dash.figures.cells import (
@@ -23,10 +24,14 @@ from iscan_dash.figures.cells import (
     colour_by_number,
     range_text,
 )
+from iscan_dash.services.selections import Selections
 from iscan_dash.services.workspace import Source, Workspace
 
 RECENT = 12
 """Colourings kept, a byte a cell each."""
+
+IN_OR_OUT = {"in": palette.SINGLE, "not in": palette.UNASSIGNED}
+"""Colours of cells in a saved selection, and of the others."""
 
 RECENT_AXES = 4
 """Positions on two genes that are kept, 8 bytes a cell each: as many as there are plots."""
@@ -39,9 +44,9 @@ class ColourBy:
     Parameters
     ----------
     kind
-        ``"metadata"``, ``"cluster"``, ``"annotation"``, ``"gene"`` or ``""`` for nothing.
+        ``"metadata"``, ``"cluster"``, ``"annotation"``, ``"gene"``, ``"selection"`` or ``""`` for nothing.
     key
-        The column's or gene's name, or the annotation's id.
+        The column's or gene's name, or the id of the annotation or of the saved selection.
     layer
         The matrix that a gene is read from; the one that suits best when empty.
     """
@@ -63,7 +68,7 @@ class ColourBy:
         """
         kind, _, key = (text or "").partition(":")
         kind, _, layer = kind.partition("|")
-        if not key or kind not in {"metadata", "cluster", "annotation", "gene"}:
+        if not key or kind not in {"metadata", "cluster", "annotation", "gene", "selection"}:
             return cls("", "")
         return cls(kind, key, unquote(layer) if kind == "gene" else "")
 
@@ -80,12 +85,15 @@ class Plots:
     ----------
     workspace
         The open study and its annotations.
+    selections
+        The user's selections.
     prefix
         Where the server's routes begin.
     """
 
-    def __init__(self, workspace: Workspace, prefix: str = "/") -> None:
+    def __init__(self, workspace: Workspace, selections: Selections, prefix: str = "/") -> None:
         self._workspace = workspace
+        self._selections = selections
         self._api = f"{prefix}api/v1"
         self._recent: OrderedDict[Any, CellColours] = OrderedDict()
         self._axes: OrderedDict[Any, np.ndarray] = OrderedDict()
@@ -166,6 +174,8 @@ class Plots:
         if by.kind == "annotation":
             return f"{self.study_tag}-{by.key}-{self._workspace.annotation(by.key).version}"
         study = self._workspace.study
+        if by.kind == "selection":
+            return f"{self.study_tag}-{_digest(self._selections.saved_cells(by.key))}"
         if by.kind == "gene":
             seen: Any = (study.shown_matrices, sorted(study.choices.matrix_kinds.items()))
         else:
@@ -179,17 +189,38 @@ class Plots:
             kinds = study.gene_kinds(by.key, by.layer)
             # Zero of a scaled matrix is its mean, not "not seen".
             is_expression = MatrixKind.SCALED not in kinds
-            unit = _unit(kinds)
-            return colour_by_number(study.logged_gene(gene, by.layer), is_expression=is_expression, unit=unit)
+            return colour_by_number(study.logged_gene(gene, by.layer), is_expression=is_expression, unit=_unit(kinds))
         if by.kind == "annotation":
             source = Source(by.kind, by.key)
             return colour_by_category(self._workspace.category(source), self._workspace.colours(source))
+        if by.kind == "selection":
+            return colour_by_category(self._in_or_out(by.key), IN_OR_OUT)
         if not by.kind:
             return colour_by_nothing(study.n_cells)
         column = study.column(by.key)
         if isinstance(column, CategoryColumn):
             return colour_by_category(column, self._workspace.colours(Source(by.kind, by.key)))
         return colour_by_number(column, is_expression=False)
+
+    def _in_or_out(self, saved_id: str) -> CategoryColumn:
+        """Return which cells are in a saved selection, as labels."""
+        name, packed = self._selections.saved_cells(saved_id)
+        is_out = ~decode(packed, self._workspace.study.n_cells)
+        return CategoryColumn(name, is_out.astype(np.int8), tuple(IN_OR_OUT))
+
+    def numbers(self, by: ColourBy) -> np.ndarray | None:
+        """Return the numbers that cells are coloured by, as the scale shows them; None when they are labels.
+
+        Raises
+        ------
+        UnknownColumn
+            There is no such column, gene or annotation.
+        """
+        study = self._workspace.study
+        if by.kind == "gene":
+            return study.logged_gene(self._gene(by), by.layer).values
+        column = study.column(by.key) if by.kind in {"metadata", "cluster"} else None
+        return column.values if isinstance(column, NumberColumn) else None
 
     def _gene(self, by: ColourBy) -> NumberColumn:
         """Return a gene's values as they are stored; those of the last one are kept, for the hover."""
@@ -318,9 +349,10 @@ class Plots:
             if kind and np.isfinite(value):
                 fields.append([f"{by.key} {kind}", number_text(float(f"{value:.6g}"))])
         elif by.kind:
-            column = (
-                self._workspace.category(Source(by.kind, by.key)) if by.kind == "annotation" else study.column(by.key)
-            )
+            if by.kind == "annotation":
+                column: Column = self._workspace.category(Source(by.kind, by.key))
+            else:
+                column = self._in_or_out(by.key) if by.kind == "selection" else study.column(by.key)
             if isinstance(column, CategoryColumn):
                 fields.append([column.name, (*column.labels, "missing")[column.codes[row]]])
             else:

@@ -24,8 +24,15 @@ class _Asked(BaseModel):
 
 
 def stores(services: Services) -> list[Any]:
-    """Return the store that tells the page's scripts and callbacks of the selection; it is written by its script."""
-    return [dcc.Store(id=Selection.STATE, data=services.selections.state())]
+    """Return the stores that tell the page's scripts and callbacks of the selection; they are written by its script."""
+    state = services.selections.state()
+    # What the saved ones are called apart: callbacks that offer them need not hear of every change.
+    return [dcc.Store(id=Selection.STATE, data=state), dcc.Store(id=Selection.SAVED, data=saved_names(state))]
+
+
+def saved_names(state: dict[str, Any]) -> list[list[str]]:
+    """Return ids and names of the saved selections of a state."""
+    return [[own["id"], own["name"]] for own in state["saved"]]
 
 
 def register(app: Dash) -> None:

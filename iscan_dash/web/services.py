@@ -134,7 +134,7 @@ class Services:
                 selections = Selections(workspace)
                 self._desks[user] = Desk(
                     workspace,
-                    Plots(workspace),
+                    Plots(workspace, selections),
                     Previews(workspace, selections),
                     TableImports(workspace),
                     MergeRun(),

@@ -80,14 +80,55 @@ def test_cells_can_be_coloured_by_file(services: Any) -> None:
     assert services.plots.cell(7, ColourBy("metadata", "Sample"))["fields"] == [["Sample", "two"]]
 
 
-def test_a_table_says_what_the_scale_leaves_out(services: Any) -> None:
-    made, note = plot_panel.spec(services, "X_umap", ColourBy("gene", "D"), labels=True, size=None, opacity=1)
-    assert note.endswith("D is missing in 1 of 2 files.")
-    text = plot_panel.as_table(made)
-    assert text.startswith("D (log1p counts): the scale runs from 0 to ")
-    assert text.endswith("; 6 cells have a value, 6 none. 1 value lies beyond its ends.")
-    made, _ = plot_panel.spec(services, "X_umap", ColourBy("gene", "B"), labels=True, size=None, opacity=1)
-    assert plot_panel.as_table(made).endswith("; 12 cells have a value, 0 none.")
+def table(services: Any, by: ColourBy) -> tuple[str, list[list[str]]]:
+    """Return what stands above the table of a plot, and its rows."""
+    above, made = plot_panel.as_table(services, "X_umap", by)
+    head, body = made.children
+    text = [[getattr(cell.children, "children", cell.children) for cell in row.children] for row in body.children]
+    return above.children, [[cell.children for cell in head.children.children], *text]
+
+
+def test_a_table_has_the_numbers_of_a_scale(services: Any) -> None:
+    note, rows = table(services, ColourBy("gene", "D"))
+    assert note.startswith("Axes: UMAP. ") and note.endswith("D is missing in 1 of 2 files.")
+    assert rows[0] == ["D (log1p counts)", "Cells"]
+    values = services.plots.numbers(ColourBy("gene", "D"))
+    counts = {name: int(count) for name, count in rows[1:]}
+    assert len(counts) == 12 and sum(counts.values()) == 12
+    assert counts["0"] == (values == 0).sum() and counts["missing"] == 6
+    # The last range holds what lies beyond the end of the scale.
+    assert rows[-2][0].endswith(" or more") and counts[rows[-2][0]] >= 1
+    assert "missing" not in dict(table(services, ColourBy("gene", "B"))[1])
+
+
+def test_a_table_has_the_numbers_of_the_selected_cells(services: Any) -> None:
+    condition = {"is": "labels", "kind": "sample", "key": "", "values": ["two"]}
+    services.selections.apply({"do": "filter", "condition": condition})
+    try:
+        for by in (ColourBy("gene", "B"), ColourBy("metadata", "Sample"), ColourBy("", "")):
+            _, (head, *rows) = table(services, by)
+            assert head[1:] == ["Cells", "Selected"]
+            assert [sum(int(row[place]) for row in rows) for place in (1, 2)] == [12, 6]
+    finally:
+        services.selections.apply({"do": "clear"})
+
+
+def test_cells_are_coloured_by_a_saved_selection(services: Any) -> None:
+    condition = {"is": "labels", "kind": "sample", "key": "", "values": ["two"]}
+    services.selections.apply({"do": "filter", "condition": condition})
+    (saved,) = services.selections.apply({"do": "save", "name": "the second"})["saved"]
+    services.selections.apply({"do": "clear"})
+    by = ColourBy.parse(f"selection:{saved['id']}")
+    assert str(by) in [option["value"] for option in plot_panel.colour_options(services)]
+    colours = services.plots.colours(by)
+    assert (colours.title, colours.codes.tolist()) == ("the second", [1] * 6 + [0] * 6)
+    assert services.plots.cell(7, by)["fields"] == [["the second", "in"]]
+    before = services.plots.version(by)
+    services.selections.apply({"do": "rename_saved", "id": saved["id"], "name": "other"})
+    assert services.plots.version(by) != before and services.plots.colours(by).title == "other"
+    services.selections.apply({"do": "delete_saved", "id": saved["id"]})
+    _, note = plot_panel.spec(services, "X_umap", by, labels=True, size=None, opacity=1)
+    assert note.startswith("There is no such saved selection any more")
 
 
 def test_a_link_to_a_gene_that_is_nowhere(services: Any) -> None:

@@ -1,12 +1,14 @@
 """A plot: all cells on an embedding or on two genes, coloured by a column, an annotation or a gene."""
 
+from itertools import pairwise
 from typing import Any
 
 import dash_bootstrap_components as dbc
 import numpy as np
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 
-from iscan_dash.core.study.axes import gene_axes, genes_of
+from iscan_dash.core.study.axes import axes_title, gene_axes, genes_of
+from iscan_dash.core.study.columns import number_text
 from iscan_dash.core.study.study import QC_AXES, Study
 from iscan_dash.core.words import counted
 from iscan_dash.errors import UnknownColumn
@@ -14,17 +16,20 @@ from iscan_dash.web.components import toast
 from iscan_dash.web.components.topbar import icon_button
 from iscan_dash.web.forms import PlotStart
 from iscan_dash.web.graph import cell_graph
-from iscan_dash.web.ids import Plot, Shell, drawn_by_script, of_plot
+from iscan_dash.web.ids import Plot, Selection, Shell, drawn_by_script, of_plot
 from iscan_dash.web.plots import ColourBy
 from iscan_dash.web.services import Desk, Services
 
 MOST_GENES = 50
 """Genes offered at once."""
 
+TABLE_BINS = 10
+"""Ranges that a continuous scale is parted into where it is told as a table."""
+
 GENES = "genes"
 """Choice of axes that are two genes, chosen beside it."""
 
-KIND_NAMES = {"annotation": "Annotation", "cluster": "Cluster", "metadata": "Metadata"}
+KIND_NAMES = {"annotation": "Annotation", "cluster": "Cluster", "metadata": "Metadata", "selection": "Saved selection"}
 
 
 def layout(services: Services, number: int = 1, start: PlotStart | None = None) -> list[Any]:
@@ -256,13 +261,14 @@ def embedding_title(name: str) -> str:
 
 
 def colour_options(services: Services) -> list[dict[str, Any]]:
-    """Return what cells can be coloured by: annotations, clusters, metadata."""
+    """Return what cells can be coloured by: annotations, clusters, metadata, saved selections."""
     workspace = services.workspace
     found = [("annotation", state.id, state.live.name) for state in workspace.annotations()]
     found += [("annotation", state.id, f"{state.live.name} of {state.live.owner}") for state in workspace.others()]
     columns = [info for info in workspace.study.columns.values() if info.treat_as != "ignore"]
     found += [("cluster", info.name, info.name) for info in columns if info.role == "cluster"]
     found += [("metadata", info.name, info.name) for info in columns if info.role != "cluster"]
+    found += [("selection", key, name) for key, name in services.selections.saved_names().items()]
     return [
         {
             "value": f"{kind}:{key}",
@@ -340,52 +346,76 @@ def first_spec(services: Services | Desk) -> tuple[dict[str, Any], str]:
     return spec(services, axes, by, labels=True, size=None, opacity=1.0)
 
 
-def selected_counts(services: Services | Desk, by: ColourBy) -> np.ndarray | None:
-    """Count the selected cells of each display code; shape (256,), or None when nothing is selected."""
-    mask = services.selections.mask()
-    if mask is None:
-        return None
-    codes = services.plots.colours(by).codes
-    return np.bincount(np.zeros(mask.sum(), np.uint8) if codes is None else codes[mask], minlength=256)
-
-
-def as_table(made: dict[str, Any] | None, selected: np.ndarray | None = None) -> Any:
-    """Return the numbers behind a plot as a table.
+def as_table(services: Services | Desk, axes: str, by: ColourBy) -> list[Any]:
+    """Return the numbers behind a plot as a table, with those of the selected cells when there are any.
 
     Parameters
     ----------
-    made
-        What the plot shows, as `spec` makes it.
-    selected
-        Selected cells of each display code; None when nothing is selected.
+    services
+        The services of the application.
+    axes, by
+        What the plot shows; what was deleted meanwhile is not what it is coloured by any more.
     """
-    if not made:
-        return "Nothing is drawn yet."
-    if made["scale"] != "categorical":
-        low, high = made["ticks"]
-        n_missing = made["n_missing"]
-        shown = made["cells"] - n_missing
-        what = f"{made['title']} ({made['unit']})" if made["unit"] else made["title"]
-        text = f"{what}: the scale runs from {low} to {high}; {shown:,} cells have a value, {n_missing:,} none."
-        n_beyond = sum(made["clipped"])
-        text += f" {counted(n_beyond, 'value lies', 'values lie')} beyond its ends." if n_beyond else ""
-        return text if selected is None else f"{text} {counted(int(selected.sum()), 'cell is', 'cells are')} selected."
+    study, plots = services.workspace.study, services.plots
+    axes = known_axes(study, axes)
+    made, note = spec(services, axes, by, labels=False, size=None, opacity=1.0)
+    by = ColourBy.parse(made["by"])
+    mask = services.selections.mask()
+    numbers = plots.numbers(by)
+    if numbers is None:
+        codes = plots.colours(by).codes
+        lines = [(row["label"], row["count"]) for row in made["legend"]]
+        selected = np.zeros(256, int)
+        if mask is not None:
+            selected = np.bincount(np.zeros(mask.sum(), np.uint8) if codes is None else codes[mask], minlength=256)
+        chosen = [int(selected[row["code"]]) for row in made["legend"]]
+    else:
+        places, names = _binned(made, numbers)
+        lines = list(zip(names, np.bincount(places, minlength=len(names)).tolist(), strict=True))
+        chosen = np.bincount(places if mask is None else places[mask], minlength=len(names)).tolist()
 
-    def line(name: Any, cells: Any, chosen: Any, cell: Any) -> Any:
-        numbers = [cells] if selected is None else [cells, chosen]
-        return html.Tr([cell(name), *(cell(number, className="number") for number in numbers)])
+    def line(name: Any, cells: Any, n_chosen: Any, cell: Any) -> Any:
+        shown = [cells] if mask is None else [cells, n_chosen]
+        return html.Tr([cell(name), *(cell(number, className="number") for number in shown)])
 
     rows = [
-        line(
-            html.Bdi(row["label"]),
-            f"{row['count']:,}",
-            f"{0 if selected is None else selected[row['code']]:,}",
-            html.Td,
-        )
-        for row in made["legend"]
+        line(html.Bdi(name), f"{count:,}", f"{n_chosen:,}", html.Td)
+        for (name, count), n_chosen in zip(lines, chosen, strict=True)
     ]
-    head = html.Thead(line(made["title"] or "Cells", "Cells", "Selected", html.Th))
-    return html.Table([head, html.Tbody(rows)], className="plain-table")
+    title = f"{made['title']} ({made['unit']})" if made["unit"] else made["title"] or "Cells"
+    place = embedding_title(axes) if genes_of(study, axes) is None else axes_title(study, axes)
+    return [
+        html.P(f"Axes: {place}. {note}".strip(), className="muted"),
+        html.Table([html.Thead(line(title, "Cells", "Selected", html.Th)), html.Tbody(rows)], className="plain-table"),
+    ]
+
+
+def _binned(made: dict[str, Any], numbers: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Part a continuous scale into ranges.
+
+    Returns
+    -------
+    numpy.ndarray
+        The range of each cell, shape (n_cells,).
+    list of str
+        What the ranges are: zero where the scale tells it apart, those of equal width, the missing ones.
+    """
+    low, high = made["range"]
+    edges = np.linspace(low, high, TABLE_BINS + 1)
+    places = np.digitize(numbers, edges[1:-1])
+    ends = [number_text(float(f"{edge:.3g}")) for edge in edges]
+    names = [f"{start} to {end}" for start, end in pairwise(ends)]
+    below, above = made["clipped"]
+    names[0] = f"up to {ends[1]}" if below else names[0]
+    names[-1] = f"{ends[-2]} or more" if above else names[-1]
+    if made["zero"] is not None:
+        names[0] = names[0] if below else f"above {ends[0]} to {ends[1]}"
+        names, places = ["0", *names], np.where(numbers == 0, 0, places + 1)
+    is_missing = ~np.isfinite(numbers)
+    if is_missing.any():
+        places = np.where(is_missing, len(names), places)
+        names = [*names, "missing"]
+    return places, names
 
 
 def register(app: Dash, services: Services, number: int) -> None:
@@ -399,9 +429,10 @@ def register(app: Dash, services: Services, number: int) -> None:
     @app.callback(
         Output(own(Plot.COLOUR), "options"),
         Input(Shell.REVISION, "data"),
+        Input(Selection.SAVED, "data"),
         prevent_initial_call=True,
     )
-    def offer_colours(_: int | None) -> list[dict[str, Any]]:
+    def offer_colours(*_: Any) -> list[dict[str, Any]]:
         return colour_options(services)
 
     def offer_genes(typed: str | None, chosen: str | None) -> Any:
@@ -462,17 +493,25 @@ def register(app: Dash, services: Services, number: int) -> None:
         Output(own(Plot.TABLE_DIALOG), "is_open"),
         Output(own(Plot.TABLE_BODY), "children"),
         Input(own(Plot.TABLE), "n_clicks"),
+        State(own(Plot.EMBEDDING), "value"),
+        State(own(Plot.GENE_X), "value"),
+        State(own(Plot.GENE_Y), "value"),
         State(own(Plot.COLOUR), "value"),
         State(own(Plot.GENE), "value"),
         State(own(Plot.LAYER), "value"),
         prevent_initial_call=True,
     )
-    def show_table(_: int | None, colour: str | None, gene: str | None, layer: str | None) -> tuple[bool, Any]:
-        by = chosen_colour(colour, gene, layer)
-        axes = services.workspace.study.embeddings[0]
-        made, _note = spec(services, axes, by, labels=False, size=None, opacity=1.0)
-        # What was deleted meanwhile is not what the plot is coloured by any more.
-        return True, as_table(made, selected_counts(services, ColourBy.parse(made["by"])))
+    def show_table(
+        _: int | None,
+        embedding: str,
+        gene_x: str | None,
+        gene_y: str | None,
+        colour: str | None,
+        gene: str | None,
+        layer: str | None,
+    ) -> tuple[bool, Any]:
+        axes = chosen_axes(embedding, gene_x, gene_y) or services.workspace.study.embeddings[0]
+        return True, as_table(services, axes, chosen_colour(colour, gene, layer))
 
     app.clientside_callback(ClientsideFunction("iscan", f"draw{number}"), Input(own(Plot.SPEC), "data"))
     app.clientside_callback(
