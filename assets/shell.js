@@ -20,8 +20,9 @@
     }
   }
 
-  /** Open another page of the panel without loading the whole page again. */
+  /** Open another page of the panel without loading the whole page again; a window of one plot has no panel. */
   iscan.go = (href) => {
+    if (document.documentElement.classList.contains("plot-window")) return;
     window.history.pushState({}, "", href);
     window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
     window.scrollTo(0, 0);
@@ -123,8 +124,11 @@
   // -- keyboard ------------------------------------------------------------------------------------------------
 
   const TYPING = "input, textarea, select, [contenteditable], [role=combobox], [role=listbox], .dash-dropdown-content";
+  /** What takes no letters: these keep to Space and the arrows. */
+  const TICKING = "input:is([type=checkbox], [type=radio], [type=color])";
   /** A closed dropdown keeps the focus after a choice; one that is open searches for what is typed. */
-  const isTyping = (element) => element.closest(`${TYPING}, .dash-dropdown[aria-expanded=true]`);
+  const isTyping = (element) =>
+    !element.matches(TICKING) && element.closest(`${TYPING}, .dash-dropdown[aria-expanded=true]`);
 
   iscan.isTyping = isTyping;
 
@@ -142,13 +146,20 @@
     l: () => iscan.plots.tool("lasso"),
     b: () => iscan.plots.tool("box"),
     i: () => iscan.plots.invert(),
+    c: () => {
+      const column = document.activeElement.closest("[role=gridcell][col-id], [role=columnheader][col-id]");
+      const by = column ? column.getAttribute("col-id") : "";
+      if (!/^(annotation|cluster|metadata):/.test(by)) return false;
+      iscan.colourBy(by);
+      return true;
+    },
     0: () => iscan.plots.reset(),
     "?": () => byId("shell-help").click(),
   };
 
   /** Esc belongs to what is open, pinned or focused before it belongs to the tools of the plots. */
   const isForPlots = (element) =>
-    (element === document.body || element.closest(".plot, .plots-bar")) &&
+    (element === document.body || element.closest(".plot, .plots-bar, .selection-strip")) &&
     !document.querySelector(".modal.show, .popover.show, .legend:focus-within .legend-pinned");
 
   function actOn(event) {
@@ -156,7 +167,7 @@
     const key = event.key.toLowerCase();
     if ((event.ctrlKey || event.metaKey) && key === "z") byId(event.shiftKey ? "shell-redo" : "shell-undo").click();
     else if (key === "escape") return isForPlots(event.target) && iscan.plots.escape();
-    else if (!event.ctrlKey && !event.metaKey && !event.altKey && KEYS[key]) KEYS[key]();
+    else if (!event.ctrlKey && !event.metaKey && !event.altKey && KEYS[key]) return KEYS[key]() !== false;
     else return false;
     return true;
   }

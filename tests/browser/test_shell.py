@@ -6,6 +6,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser.chromium import Browser
+from tests.browser.edit_pages import EditAnnotation
 from tests.browser.pages import DataPage, ExistingAnnotations, NewAnnotation, PlotPanel, Shell
 from tests.browser.server import Server
 
@@ -122,6 +123,40 @@ def test_keys_open_the_gene_search_and_the_help(browser: Browser, demo: Server) 
     assert "Ctrl+Shift+Z" in browser.text(".shortcuts")
     browser.press(Keys.ESCAPE)
     browser.wait(lambda: not browser.is_shown(".shortcuts"), "the shortcuts to close")
+
+
+def test_keys_reach_the_plot_from_a_check_box(browser: Browser, demo: Server) -> None:
+    Shell(browser).open(demo)
+    browser.js(
+        """
+        const box = Object.assign(document.createElement('input'), {type: 'checkbox', id: 'a-box'});
+        document.querySelector('.panel').append(box);
+        box.focus()"""
+    )
+    for key, tool in (("l", "plot-lasso"), ("h", "plot-pan")):
+        browser.press(key)
+        browser.until(lambda tool=tool: browser.attribute(f"#{tool}", "aria-pressed"), "true")  # type: ignore[misc]
+    # The space bar is the box's own.
+    browser.press(Keys.SPACE)
+    browser.until(lambda: browser.js("return document.querySelector('#a-box').checked"), True)
+
+
+def test_c_colours_by_the_column_that_has_the_focus(browser: Browser, open_server: Server) -> None:
+    Shell(browser).open(open_server, "/annotate", as_other=True)
+    NewAnnotation(browser).make("mine")
+    edit, plot = EditAnnotation(browser).open(), PlotPanel(browser)
+    edit.show("metadata", "tissue")
+    for column in ("tissue", "mine"):
+        browser.js(
+            "document.querySelector(arguments[0]).focus()",
+            f'#edit-grid .ag-row [col-id="{edit.column(column)}"]',
+        )
+        browser.press("c")
+        plot.wait_for_title(column)
+    # A column that cells cannot be coloured by leaves it as it is.
+    browser.js("document.querySelector('#edit-grid .ag-row [col-id=id]').focus()")
+    browser.press("c")
+    assert plot.title() == "mine"
 
 
 def test_keys_reach_the_plot_from_a_closed_dropdown(browser: Browser, demo: Server) -> None:

@@ -22,6 +22,7 @@ SHORTCUTS = (
     ("B", "Box: drag over cells"),
     ("Shift, Alt", "While drawing: add an area, take away from the last"),
     ("I", "Invert the plot's areas"),
+    ("C", "Colour the plot by the column of the table that has the focus"),
     ("Esc", "Give up drawing; back to panning"),
     ("A", "Label cells: the field for the new value"),
     ("1-9", "A recent label, when cells are labelled; Enter assigns it"),
