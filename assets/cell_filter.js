@@ -221,13 +221,19 @@
           ? { is, kind, key, values: [], missing: false }
           : { is, kind, key, low: null, high: null, missing: false };
       const making = is === "labels" ? valuesList : rangeBrush;
-      editor = { column, ...making({ kind, key, title, condition: filter ? filter.condition : nothing, onChange: send }) };
+      const change = ({ isWhole, ...condition }) => {
+        // "All but these" may be ticked before anything else is, which makes no condition yet.
+        editor.begun = isEmpty(condition) ? condition : null;
+        send(condition);
+      };
+      editor = { column, ...making({ kind, key, title, condition: filter ? filter.condition : nothing, onChange: change }) };
       editor.nothing = nothing;
       const count = make("span", { class: "filter-count numbers" });
       const remove = iconButton("trash", `Remove the condition on ${title}`, () => {
         const own = filterOf(is, kind, key);
         if (own) act({ do: "remove_filter", id: own.id });
       });
+      editor.begun = null;
       editor.count = count;
       editor.remove = remove;
       detail.replaceChildren(
@@ -267,7 +273,7 @@
         if (sending) return;
         const { is, kind, key } = editor.column;
         const filter = filterOf(is, kind, key);
-        editor.show(filter ? filter.condition : editor.nothing);
+        editor.show(filter ? filter.condition : editor.begun || editor.nothing);
       },
       /** Labels of an annotation, and how many cells have them, change with its edits. */
       reload() {
@@ -300,7 +306,7 @@
       remove.hidden = !own;
       if (!own) report.textContent = "";
       else {
-        const { unmatched, ambiguous, first_unmatched: first } = own.report;
+        const { unmatched = 0, ambiguous = 0, first_unmatched: first = null } = own.report || {};
         const said = [own.problem || cellsText(own.count ?? 0)];
         if (unmatched) said.push(`${number(unmatched)} not in this study`);
         if (ambiguous) said.push(`${number(ambiguous)} in several samples: add the sample`);
@@ -315,7 +321,14 @@
         return;
       }
       const own = mine();
-      await act({ do: "filter", ...(own ? { id: own.id } : {}), condition: { is: "cells", text: text.value } });
+      const condition = { is: "cells", text: text.value };
+      try {
+        await iscan.selection.act({ do: "filter", ...(own ? { id: own.id } : {}), condition }, { quiet: true });
+      } catch (error) {
+        report.textContent = error.message;
+        report.classList.add("is-problem");
+        text.focus();
+      }
     });
     // Of a long list the page has only the beginning, which must not take the place of the whole.
     const now = mine()?.condition;
@@ -378,6 +391,9 @@
             button("Use", "Select these cells instead of those selected now", () => act({ do: "use_saved", id: saved.id })),
             button("Only in", "Keep of the selection what is in this one", () => condition(false)),
             button("Not in", "Keep of the selection what is not in this one", () => condition(true)),
+            button("Colour", "Colour the plot by what is in it and what is not", () =>
+              iscan.colourBy(`selection:${saved.id}`),
+            ),
             iconButton("trash", `Delete ${saved.name}`, () => act({ do: "delete_saved", id: saved.id })),
           ),
         );

@@ -284,10 +284,12 @@
    * @param {string} asked.title
    * @param {Object} asked.condition                 of a range; low, high (null: open), missing and not
    * @param {function(Object): void} asked.onChange  the condition after each change
+   *   `isWhole` when the whole range was asked for
    * @param {boolean} [asked.hasNot]                 whether the range can be left out rather than kept
+   * @param {string} [asked.whole]                   what the button says that asks for the whole range
    * @returns {{element: HTMLElement, show: function(Object): void}}
    */
-  function rangeBrush({ kind, key, title, condition, onChange, hasNot = true }) {
+  function rangeBrush({ kind, key, title, condition, onChange, hasNot = true, whole: wholeText = "Whole range" }) {
     const WIDTH = 400;
     const HEIGHT = 96;
     let { low = null, high = null, missing = false, not = false } = condition;
@@ -331,7 +333,11 @@
       not = turned.checked;
       change();
     });
-    const whole = make("button", { class: "btn btn-link btn-sm", textContent: "Whole range", title: "Take the range away" });
+    const whole = make("button", {
+      class: "btn btn-link btn-sm",
+      textContent: wholeText,
+      title: hasNot ? "Take the range away" : "Take every cell that has a number",
+    });
     const problem = make("p", { class: "field-error", role: "alert" });
     const fields = make(
       "div",
@@ -352,7 +358,8 @@
     );
     const element = make("div", { class: "filter-numbers" }, canvas, ends, fields, problem);
 
-    const change = () => onChange({ is: "range", kind, key, low, high, missing, not });
+    const change = (isWhole = false) =>
+      onChange({ is: "range", kind, key, low, high, missing, not, ...(isWhole ? { isWhole } : {}) });
     const start = () => data.edges[0];
     const span = () => data.edges[data.edges.length - 1] - start();
     const place = (value) => Math.min(1, Math.max(0, (value - start()) / span()));
@@ -435,7 +442,7 @@
     };
     canvas.addEventListener("pointerup", release);
     canvas.addEventListener("pointercancel", release);
-    const changeLater = later(change);
+    const changeLater = later(() => change());
     canvas.addEventListener("keydown", (event) => {
       const { side } = event.target.dataset;
       const steps = {
@@ -479,7 +486,7 @@
     });
     whole.addEventListener("click", () => {
       set(null, null);
-      change();
+      change(true);
     });
 
     ask("histogram", { kind, key })

@@ -24,16 +24,18 @@
     if (is === "plot") return { is, plot: Number(kind), ...turned };
     if (is === "saved") return { is, id: value.slice(6), ...turned };
     if (is === "labels") return { is, kind, key: key.join(":"), values: [], missing: false, ...turned };
-    if (is === "range") return { is, kind, key: key.join(":"), low: null, high: null, missing: false, ...turned };
-    if (is === "gene") return { is: "range", kind: "gene", key: "", low: null, high: null, missing: false, ...turned };
+    const range = { is: "range", low: null, high: null, missing: false, isOpen: true, ...turned };
+    if (is === "range") return { ...range, kind, key: key.join(":") };
+    if (is === "gene") return { ...range, kind: "gene", key: "" };
     if (is === "cells") return { is, text: "", ...turned };
     return { is: "unfinished" };
   }
 
-  /** The tree as the server takes it: a gene that is not chosen yet is no condition. */
+  /** The tree as the server takes it: a gene or a range that is yet to be chosen (`isOpen`) is no condition. */
   const toServer = (node) => {
     if (isGroup(node)) return { ...node, of: node.of.map(toServer) };
-    return node.is === "range" && !node.key ? { is: "unfinished" } : node;
+    const { isOpen, ...plain } = node;
+    return node.is === "range" && (!node.key || isOpen) ? { is: "unfinished" } : plain;
   };
 
   /**
@@ -102,7 +104,6 @@
         metadata: "Metadata",
         cluster: "Clusters",
         annotation: "Annotations",
-        extra: "Scores",
       };
       for (const [kind, title] of Object.entries(byKind)) {
         const own = columns().filter((column) => column.kind === kind);
@@ -137,7 +138,9 @@
         const { low, high } = node;
         const text =
           low === null && high === null
-            ? ""
+            ? node.isOpen
+              ? ""
+              : "any value"
             : low === null
               ? `at most ${shortest(high)}`
               : high === null
@@ -189,7 +192,9 @@
             title: title(node),
             condition: { ...node, not: false },
             hasNot: false,
-            onChange: ({ low, high, missing }) => update({ low, high, missing }),
+            whole: "Any value",
+            onChange: ({ low, high, missing, isWhole }) =>
+              update({ low, high, missing, isOpen: Boolean(node.isOpen && low === null && high === null && !isWhole) }),
           }).element,
         );
       } else {
