@@ -190,7 +190,7 @@
 
   /** Show so many plots; one that was not there yet begins as the first one is, or as the link says. */
   function arrange(name) {
-    const before = shown();
+    const [earlier, before] = [arrangement(), shown()];
     byId("plots-grid").dataset.arrangement = name;
     for (const button of document.querySelectorAll(".plot-arrangements [data-arrangement]")) {
       button.setAttribute("aria-pressed", String(button.dataset.arrangement === name));
@@ -203,13 +203,57 @@
       whenThere(place);
       setProps(partOf(place, "start"), { data: { axes: link.axes || first.axes, by: link.by || first.by } });
     }
-    // What a query made of a plot that is gone it says itself, instead of meaning something else.
-    for (const number of PLACES.slice(shown(), before)) {
-      linked.delete(number);
-      if (selection && selection.plots[number]) act({ do: "remove_plot", plot: number });
-    }
+    const gone = PLACES.slice(shown(), before);
+    for (const number of gone) linked.delete(number);
+    if (gone.length) removePlots(gone, earlier);
     if (current > shown()) current = 1;
     if (!linked.size) writeLink();
+  }
+
+  /** The plots that windows and other tabs of the user show, by number; they are given a moment to say so. */
+  function shownElsewhere() {
+    const asked = String(Math.random());
+    const found = new Set();
+    const hear = ({ data }) => data.to === asked && data.shown.forEach((number) => found.add(number));
+    present.addEventListener("message", hear);
+    present.postMessage({ asked });
+    return new Promise((resolve) =>
+      setTimeout(() => {
+        present.removeEventListener("message", hear);
+        resolve(found);
+      }, 150),
+    );
+  }
+
+  const present = new BroadcastChannel("iscan-plots-shown");
+  present.addEventListener("message", ({ data }) => {
+    if (data.asked) present.postMessage({ to: data.asked, shown: alone ? [alone] : PLACES.slice(0, shown()) });
+  });
+
+  /** Take plots away with their areas. What a query made of them it says itself, instead of meaning something else. */
+  async function removePlots(numbers, earlier) {
+    const isDrawnOn = (number) => selection && selection.plots[number];
+    if (!numbers.some(isDrawnOn)) return;
+    const elsewhere = await shownElsewhere();
+    // Others may show them, and so may this page again.
+    const gone = numbers.filter((number) => isDrawnOn(number) && number > shown() && !elsewhere.has(number));
+    if (!gone.length) return;
+    const areas = selection.areas.filter(({ plot }) => gone.includes(plot)).length;
+    await act({ do: "remove_plots", plots: gone });
+    const { version, plots } = iscan.selection.state();
+    if (gone.some((number) => plots[number])) return;
+    const back = () => {
+      arrange(earlier);
+      // What was chosen since then is not taken back with it.
+      if (iscan.selection.state().version === version) act({ do: "back" });
+    };
+    iscan.toast.show({
+      id: `plots-removed-${version}`,
+      kind: "warning",
+      text: `${areas} ${areas === 1 ? "area" : "areas"} of ${gone.length === 1 ? "plot" : "plots"} ${gone.join(", ")} removed.`,
+      actions: [{ text: "Back", run: back }],
+      seconds: 12,
+    });
   }
 
   // -- tools ---------------------------------------------------------------------------------------------------
@@ -217,7 +261,7 @@
   /** @param {"pan"|"zoom"|"lasso"|"box"} name  what a drag does, on all plots */
   function take(name) {
     tool = name;
-    if (!DRAWING.includes(name)) redrawn = null;
+    if (!DRAWING.includes(name)) arm(null);
     for (const place of made) iscan.scatter.tool(idOf(place), name);
     for (const each of ["pan", "zoom", ...DRAWING]) {
       byId(`plot-${each}`).classList.toggle("active", each === name);
@@ -340,6 +384,7 @@
   /** The plots follow the selection, wherever it was changed. */
   async function follow(state) {
     selection = state;
+    if (redrawn && !state.areas.some(({ id }) => id === redrawn.id)) arm(null);
     for (const place of made) outline(place);
     let cells;
     try {
@@ -379,10 +424,8 @@
     const number = numberOf(placeOf(plot));
     const known = selection;
     const action = { do: "draw", plot: number, axes, points, mode };
-    if (redrawn && redrawn.plot === number) {
-      action.area = redrawn.id;
-      redrawn = null;
-    }
+    if (redrawn && redrawn.plot === number) action.area = redrawn.id;
+    arm(null); // whatever else is drawn is drawn beside it
     act(action);
     if (action.area) return;
     // The count is on the page with the next frame; the cells follow.
@@ -394,10 +437,19 @@
     );
   });
 
-  /** The next drag on its plot draws an area anew. @param {{id: string, plot: number}} area */
-  function redraw(area) {
+  /** Say which area the next drawing replaces, null for none; the strip shows it. */
+  function arm(area) {
+    if (area === redrawn) return;
     redrawn = area;
+    document.dispatchEvent(new CustomEvent("iscan:redraw", { detail: area }));
+  }
+
+  /** The next drag on its plot, which is shown, draws an area anew. @param {{id: string, plot: number}} area */
+  function redraw(area) {
+    if (area.plot > shown()) arrange(Object.keys(SIZES).find((name) => SIZES[name] >= area.plot));
     if (!DRAWING.includes(tool)) take("lasso");
+    arm(area);
+    byId(`${idOf(area.plot)}-slot`).scrollIntoView({ block: "nearest" });
   }
 
   /** Turn the areas of a plot round: of the one used last, or of the only one that has any. */

@@ -17,6 +17,7 @@
 
   /** @type {State|null} */
   let state = null;
+  let saved = ""; // ids and names of the saved selections
   const listeners = new Set();
   let queue = Promise.resolve();
   let masks = { version: null, promise: null };
@@ -48,6 +49,9 @@
   /** Take a state over, unless a newer one is known. */
   function take(next) {
     if (!next || (state && next.version <= state.version)) return;
+    const names = JSON.stringify(next.saved.map(({ id, name }) => [id, name]));
+    if (state && names !== saved) window.dash_clientside.set_props("selection-saved", { data: JSON.parse(names) });
+    saved = names;
     state = next;
     for (const listener of listeners) tell(listener);
   }
@@ -144,6 +148,9 @@
     return masks.promise;
   }
 
+  /** All that is needed to select the same cells again, as `{do: "load"}` takes it. */
+  const recipe = () => ask(`${ADDRESS}/recipe`);
+
   if (others) others.addEventListener("message", ({ data }) => heard(data));
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
     iscanSelection: {
@@ -152,5 +159,5 @@
     },
   });
   // The plots add `tool`, which takes up a tool on every plot.
-  iscan.selection = Object.assign(iscan.selection || {}, { act, onChange, mask, refresh, state: () => state });
+  iscan.selection = Object.assign(iscan.selection || {}, { act, onChange, mask, recipe, refresh, state: () => state });
 })();

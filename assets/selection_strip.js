@@ -6,6 +6,7 @@
   let state = null;
   let bits = null; // the elements of the strip
   let popover = null; // what is open above a chip or a button
+  let redrawn = null; // the area that the next drawing replaces
 
   const act = (action, options) => iscan.selection.act(action, options);
 
@@ -83,7 +84,7 @@
     if (focused) (root.querySelector(`[data-focus="${CSS.escape(focused)}"]`) || root.querySelector("button"))?.focus();
   }
 
-  function chip({ key, name, detail, title, problem, isInverted, onOpen, onRemove }) {
+  function chip({ key, name, detail, title, problem, isInverted, isRedrawn = false, onOpen, onRemove }) {
     const { make, words, icon } = parts();
     const marks = problem
       ? icon("exclamation-triangle")
@@ -108,7 +109,8 @@
       },
       "\u00d7",
     );
-    return make("li", { class: `chip${problem ? " has-problem" : ""}`, "data-chip": key }, body, remove);
+    const marked = `${problem ? " has-problem" : ""}${isRedrawn ? " is-redrawn" : ""}`;
+    return make("li", { class: `chip${marked}`, "data-chip": key }, body, remove);
   }
 
   const countText = (count) => (count === null || count === undefined ? "not known" : parts().cellsText(count));
@@ -155,6 +157,7 @@
       title: `${area.inverted ? "Not in " : ""}${fullName(area)}: ${area.problem || countText(area.count)}`,
       problem: area.problem,
       isInverted: area.inverted,
+      isRedrawn: Boolean(redrawn) && redrawn.id === area.id,
       onOpen: (anchor) => areaMenu(anchor, area),
       onRemove: () => act({ do: "delete_area", id: area.id }),
     });
@@ -199,6 +202,11 @@
   // -- the strip ---------------------------------------------------------------------------------------------------
 
   function countLine() {
+    const [count, hint] = countOf();
+    return redrawn ? [count, `Draw ${fullName(redrawn)} anew, or press Esc`] : [count, hint];
+  }
+
+  function countOf() {
     const { number } = parts();
     if (!state.active) return ["No cells selected", "Draw with the lasso (L), or choose in Filter"];
     if (state.count === null) return ["Not finished", state.problem ? state.problem.text : "Finish the query."];
@@ -256,6 +264,80 @@
     open(bits.save, "Save the selection", make("p", { class: "strip-title", textContent: "Save selection as" }), form);
   }
 
+  /** Copy the selection as text that somebody else, or a later session, can load. */
+  async function copy(field) {
+    let recipe;
+    try {
+      recipe = JSON.stringify(await iscan.selection.recipe());
+    } catch (error) {
+      return error.message;
+    }
+    try {
+      await navigator.clipboard.writeText(recipe);
+      return "Copied. It can be pasted and loaded by anyone who has this study.";
+    } catch {
+      // Browsers give scripts the clipboard only over HTTPS and on the same machine.
+      field.value = recipe;
+      field.select();
+      return "Press Ctrl+C to copy this text.";
+    }
+  }
+
+  /** Select what somebody copied; returns what is wrong with the text. */
+  async function load(text) {
+    let recipe;
+    try {
+      recipe = JSON.parse(text);
+    } catch {
+      recipe = null;
+    }
+    if (!recipe || !Array.isArray(recipe.filters) || !Array.isArray(recipe.areas))
+      return "This is no selection that was copied here. Copy it again, and paste all of the text.";
+    try {
+      await act({ do: "load", recipe }, { quiet: true });
+      return "";
+    } catch (error) {
+      return error.message;
+    }
+  }
+
+  function shareForm() {
+    const { make, allow, isAllowed } = parts();
+    const said = make("p", { class: "muted", role: "status" });
+    const problem = make("p", { class: "field-error", role: "alert" });
+    const field = make("textarea", {
+      class: "form-control form-control-sm strip-recipe",
+      rows: 3,
+      placeholder: "Paste a selection that was copied",
+      "aria-label": "A selection that was copied",
+      spellcheck: false,
+    });
+    const button = (text, action, style = "btn-outline-primary") =>
+      make("button", { class: `btn ${style} btn-sm`, textContent: text, onclick: action });
+    const copying = button("Copy this selection", async () => {
+      if (!isAllowed(copying)) return;
+      problem.textContent = "";
+      said.textContent = await copy(field);
+    });
+    allow(copying, state.active ? null : "no cells are selected");
+    const loading = button("Load", async () => {
+      said.textContent = "";
+      problem.textContent = await load(field.value);
+      if (problem.textContent) field.focus();
+      else close();
+    });
+    open(
+      bits.share,
+      "Copy or load a selection",
+      make("p", { class: "strip-title", textContent: "Copy or load a selection" }),
+      make("div", { class: "strip-menu" }, copying),
+      field,
+      make("div", { class: "strip-menu" }, loading),
+      said,
+      problem,
+    );
+  }
+
   function build(root) {
     const { make, iconButton, icon, isAllowed } = parts();
     const when = (button, action) => {
@@ -276,6 +358,7 @@
         when(iconButton("x-lg", "Clear the selection"), () => act({ do: "clear", what: "all" })),
       ),
       save: named("selection-save", when(iconButton("bookmark-plus", "Save selection as..."), saveForm)),
+      share: named("selection-share", when(iconButton("share", "Copy or load a selection"), shareForm)),
       label: null,
       filter: make(
         "button",
@@ -306,6 +389,7 @@
       bits.back,
       bits.clear,
       bits.save,
+      bits.share,
       ...(bits.label ? [bits.label] : []),
       bits.filter,
     );
@@ -321,6 +405,11 @@
       { passive: false },
     );
   }
+
+  document.addEventListener("iscan:redraw", ({ detail }) => {
+    redrawn = detail;
+    if (state) draw();
+  });
 
   const waiting = new MutationObserver(() => {
     const root = byId("selection-strip");

@@ -35,9 +35,10 @@
     } else {
       element.type = "button";
       // Asks first what to call the drafts, where that is not known.
-      if (action.action.verb === "reattach") element.dataset.makes = "";
+      if (action.action?.verb === "reattach") element.dataset.makes = "";
       element.addEventListener("click", () => {
-        if (action.action.verb === "colour") window.iscan.colourBy(action.action.by);
+        if (action.run) action.run();
+        else if (action.action.verb === "colour") window.iscan.colourBy(action.action.by);
         else if (action.action.verb === "reload") window.location.reload();
         else window.dash_clientside.set_props(`shell-toast-${action.action.verb === "retry" ? "retry" : "action"}`, { data: { ...action.action, at: Date.now() } });
         close();

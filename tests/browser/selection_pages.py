@@ -123,6 +123,28 @@ class Strip(Part):
         self.browser.type(".strip-popover input", name)
         self.browser.press(Keys.ENTER)
 
+    def copied(self) -> str:
+        """Open what shares selections, and copy this one where no script may write to the clipboard."""
+        browser = self.browser
+        browser.js(
+            "navigator.clipboard && (navigator.clipboard.writeText = () => Promise.reject(new Error('not here')))"
+        )
+        browser.click("#selection-share")
+        browser.click(".strip-popover .strip-menu button")
+        value = "return document.querySelector('.strip-recipe').value"
+        text: str = browser.wait(lambda: browser.js(value), "the copied text")
+        browser.press(Keys.ESCAPE)
+        return text
+
+    def load(self, text: str) -> None:
+        """Load a selection that was copied."""
+        browser = self.browser
+        if not browser.is_shown(".strip-recipe"):
+            browser.click("#selection-share")
+            browser.wait(lambda: browser.is_shown(".strip-recipe"), "the field of a copied selection")
+        browser.js("document.querySelector('.strip-recipe').value = arguments[0]", text)
+        browser.click(".strip-recipe + .strip-menu button")
+
     def popover_error(self) -> str:
         """Return what is wrong with the name that was typed."""
         return self.browser.text(".strip-popover .field-error")
@@ -320,8 +342,8 @@ class CellFilter(Part):
         return f'#cell-filter [data-saved="{key}"]'
 
     def use(self, name: str, how: str = "Use") -> None:
-        """Click ``Use``, ``Only in`` or ``Not in`` of a saved selection."""
-        place = ["Use", "Only in", "Not in"].index(how) + 1
+        """Click ``Use``, ``Only in``, ``Not in`` or ``Colour`` of a saved selection."""
+        place = ["Use", "Only in", "Not in", "Colour"].index(how) + 1
         self.browser.click(f"{self._saved(name)} .btn:nth-of-type({place})")
 
     def rename_saved(self, name: str, new: str) -> None:

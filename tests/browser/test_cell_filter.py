@@ -182,6 +182,20 @@ def test_annotations_are_conditions_that_follow_their_edits(
 # -- numbers and genes -----------------------------------------------------------------------------------------------
 
 
+def test_all_but_these_can_be_ticked_first(strip: Strip, panel: CellFilter, selection: Selection) -> None:
+    panel.open("Metadata", "tissue")
+    panel.turn()
+    is_turned = "return document.querySelector('#cell-filter .filter-not input').checked"
+    assert panel.browser.js(is_turned)
+    panel.tick("gut")
+    expect(strip, selection, ~values_in("tissue", "gut"))
+    assert panel.browser.js(is_turned)
+    # Another column begins anew, and so does this one without its condition.
+    panel.remove_condition()
+    strip.wait_for("No cells selected")
+    panel.browser.until(lambda: panel.browser.js(is_turned), False)
+
+
 def test_a_range_of_numbers_is_brushed(strip: Strip, panel: CellFilter, selection: Selection) -> None:
     score = small_obs()["score"].astype(np.float64)
     panel.open("Numbers", "score")
@@ -245,6 +259,21 @@ def test_pasted_ids_are_reported(strip: Strip, panel: CellFilter, selection: Sel
     expect(strip, selection, np.arange(N_CELLS) == 1)
     assert panel.report() == "1 cell"
     assert len(strip.chips()) == 1
+
+
+def test_a_list_without_ids_is_refused(shell: Shell, strip: Strip, panel: CellFilter) -> None:
+    panel.open("Cell IDs")
+    panel.browser.expect_errors(REFUSED)
+    panel.paste([",,"])
+    panel.browser.until(panel.report, "There is no cell ID in this list. Paste at least one.")
+    assert strip.chips() == {}
+    # What was typed as text may well be an empty list; it breaks nothing here.
+    panel.open("Plots and query").write("cell in {}")
+    strip.wait_for("Not finished")
+    shell.reload()
+    strip.wait_for("Not finished")
+    panel.open("Cell IDs")
+    panel.browser.until(panel.report, "Finish this condition.")
 
 
 def test_ids_of_several_samples_need_the_sample(browser: Browser, serve: Serve, tmp_path: Path) -> None:
@@ -386,7 +415,7 @@ def test_what_is_wrong_with_a_query_is_said_in_its_place(
     assert selection.cells(N_CELLS) is None
     query.remove("2")
     expect(strip, selection, within(xy, LOWER_LEFT) | within(xy, LEFT))
-    selection.act(do="remove_plot", plot=2)
+    selection.act(do="remove_plots", plots=[2])
     panel.browser.until(query.errors, ["E43 This condition used a plot that was removed."])
     assert query.error("1") == "E43 This condition used a plot that was removed."
     assert query.chosen("1") == "Plot 2 (removed)"
@@ -403,6 +432,26 @@ def test_what_is_wrong_with_a_query_is_said_in_its_place(
         path = f"{path}.1" if level else "2"
         panel.browser.until(lambda path=path: query.error(f"{path}.0"), "E42 Finish this condition.")  # type: ignore[misc]
     assert query.why_no_group(path) == "Groups go 6 deep at most"
+
+
+def test_a_new_range_of_a_query_is_chosen_before_it_counts(
+    strip: Strip, panel: CellFilter, selection: Selection
+) -> None:
+    score = small_obs()["score"].astype(np.float64)
+    panel.open("Plots and query")
+    panel.mode("Custom")
+    query, browser = panel.query, panel.browser
+    query.choose("0", "what", "score")
+    browser.until(lambda: query.error("0"), "E42 Finish this condition.")
+    assert browser.text('#cell-filter [data-focus="0 open"]') == "Choose a range"
+    assert strip.count() == "Not finished"
+    browser.click("#cell-filter .query-details .filter-range .btn")
+    expect(strip, selection, np.isfinite(score))
+    assert browser.text('#cell-filter [data-focus="0 open"]') == "any value"
+    browser.type("#cell-filter .query-details .filter-range input[type=text]", "0.5")
+    browser.press(Keys.TAB)
+    expect(strip, selection, score >= 0.5)
+    assert not any(query.errors())
 
 
 def test_a_query_is_edited_as_text(strip: Strip, panel: CellFilter, selection: Selection, xy: np.ndarray) -> None:
@@ -479,6 +528,49 @@ def test_selections_are_saved_used_renamed_and_deleted(
     expect(strip, selection, gut)
 
 
+def test_a_plot_is_coloured_by_a_saved_selection(strip: Strip, panel: CellFilter) -> None:
+    plot, gut = PlotPanel(strip.browser), values_in("tissue", "gut")
+    panel.open("Metadata", "tissue").tick("gut")
+    strip.wait_for(said(gut))
+    strip.save_as("of the gut")
+    panel.open("Saved selections")
+    strip.browser.until(lambda: list(panel.saved()), ["of the gut"])
+    panel.use("of the gut", "Colour")
+    plot.wait_for_title("of the gut")
+    strip.browser.until(plot.legend, {"in": int(gut.sum()), "not in": int((~gut).sum())})
+    assert plot.shown_colour().startswith("of the gut")
+
+
+def test_a_selection_is_copied_and_loaded_by_somebody_else(
+    browser: Browser, open_server: Server, strip: Strip, panel: CellFilter, selection: Selection, xy: np.ndarray
+) -> None:
+    gut = values_in("tissue", "gut")
+    panel.open("Metadata", "tissue").tick("gut")
+    strip.wait_for(said(gut))
+    strip.save_as("in the gut")
+    panel.open("Saved selections")
+    browser.until(panel.saved, {"in the gut": f"{gut.sum()} cells"})
+    panel.use("in the gut", "Only in")
+    selection.draw(1, LEFT)
+    wanted = gut & within(xy, LEFT)
+    expect(strip, selection, wanted)
+    text = strip.copied()
+
+    Shell(browser).open(open_server, as_other=True)
+    strip.wait_for("No cells selected")
+    strip.load("{}")
+    browser.until(
+        strip.popover_error, "This is no selection that was copied here. Copy it again, and paste all of the text."
+    )
+    for _ in range(2):
+        strip.load(text)
+        expect(strip, selection, wanted)
+        strip.clear()
+        strip.wait_for("No cells selected")
+    panel.open("Saved selections")
+    browser.until(lambda: list(panel.saved()), ["in the gut"])
+
+
 # -- the strip -------------------------------------------------------------------------------------------------------
 
 
@@ -522,6 +614,32 @@ def test_an_area_is_drawn_anew(strip: Strip, selection: Selection, xy: np.ndarra
         "Plot 1 - one": str(within(xy, LOWER_RIGHT).sum()),
         "Plot 1 - area 2": str(within(xy, LEFT).sum()),
     }
+
+
+def test_what_is_drawn_elsewhere_replaces_no_area(strip: Strip, selection: Selection, xy: np.ndarray) -> None:
+    browser = strip.browser
+    selection.draw(2, LOWER_LEFT)
+    strip.menu("Plot 2 - area 1", "Redraw")
+    # Its plot is shown, and the strip says what the next drawing does.
+    browser.wait(lambda: browser.is_shown("#plot-2-frame"), "the second plot")
+    assert strip.hint() == "Draw Plot 2 - area 1 anew, or press Esc"
+    browser.press(Keys.ESCAPE)
+    browser.until(strip.hint, "")
+    strip.menu("Plot 2 - area 1", "Redraw")
+    first = PlotPanel(browser)
+    first.wait_until_still()
+    box = first.box()
+    first.draw([(3, 3), (box["width"] - 3, box["height"] - 3)], "box")
+    browser.until(lambda: list(strip.chips()), ["Union of plots", "Plot 2 - area 1", "Plot 1 - area 1"])
+    assert strip.hint() == ""
+    second = PlotPanel(browser, 2)
+    second.draw([(3, 3), (40, 40)], "box")
+    browser.wait(lambda: strip.chips()["Plot 2 - area 1"] != str(within(xy, LOWER_LEFT).sum()), "an area of its own")
+    # An area that is deleted is not waited for.
+    strip.menu("Plot 2 - area 1", "Redraw")
+    browser.until(strip.hint, "Draw Plot 2 - area 1 anew, or press Esc")
+    strip.remove("Plot 2 - area 1")
+    browser.until(strip.hint, "")
 
 
 def test_an_area_without_cells_stays(strip: Strip, selection: Selection) -> None:
@@ -612,6 +730,17 @@ def test_plots_give_way_to_the_panel_and_keep_their_view(browser: Browser, panel
     plot.wait_until_still()
     panel.close()
     browser.until(lambda: plot.box()["height"], tall)
+
+
+def test_four_plots_and_the_panel_leave_plots_of_use(browser: Browser, panel: CellFilter, strip: Strip) -> None:
+    browser.resize(1000, 700)
+    plot = PlotPanel(browser, 4)
+    PlotPanel(browser).arrange("2x2")
+    panel.open("Metadata")
+    for width, height in ((1000, 700), (1400, 700)):
+        browser.resize(width, height)
+        browser.wait(lambda: plot.box()["height"] > 110, f"a plot of use at {width} x {height}")
+    assert browser.is_shown("#selection-count")
 
 
 def test_selected_cells_are_labelled(shell: Shell, strip: Strip, panel: CellFilter, selection: Selection) -> None:
