@@ -80,7 +80,10 @@ class Labelling(Ledger):
                 raise NameRefused("E10", "Enter a label.")
             column = CategoryColumn("", np.zeros(len(rows), np.int8), (text,))
             change = edits.relabel(state, rows, column)
-            said = f'{counted(change.delta.n_cells, "cell")} set to "{check_label(text)}"'
+            n_cells, n_changed = int(np.count_nonzero(rows)), change.delta.n_cells
+            said = f'{counted(n_cells, "cell")} set to "{check_label(text)}"'
+            if n_changed < n_cells:
+                said += f", {n_changed:,} of them changed"
             return self._apply(change, "assign", f"{said} ({chosen_by})" if chosen_by else said)
 
     def prune_again(

@@ -176,6 +176,13 @@ def test_refusals(workspace: Workspace, fate: Annotation, edit: Edit, code: str)
     assert workspace.annotation(fate.id).version == 1
 
 
+def test_cells_that_have_the_label_already_are_told_apart(workspace: Workspace, fate: Annotation) -> None:
+    """Cells that were chosen are counted, as the button did."""
+    rows = np.array([True, True, False, True, False, False])
+    workspace.assign(fate.id, rows, "B", 1, "ticked cells")
+    assert workspace.history(fate.id)[0].description == '3 cells set to "B", 1 of them changed (ticked cells)'
+
+
 def test_too_many_values_to_split_by(workspace: Workspace, fate: Annotation) -> None:
     workspace.max_items = 1
     with pytest.raises(NameRefused) as refused:
