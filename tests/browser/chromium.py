@@ -22,6 +22,17 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 T = TypeVar("T")
 
+HEAR = """
+window.heard = [];
+new MutationObserver((changes) => {
+  for (const { addedNodes } of changes) for (const node of addedNodes) {
+    const text = node.querySelector && node.querySelector(".toast-text");
+    if (text && node.classList.contains("toast-message")) window.heard.push(text.textContent);
+  }
+}).observe(document, { childList: true, subtree: true });
+"""
+"""Notes every message of a page: on a busy machine one may be gone before anybody looks."""
+
 PATIENCE = 40.0
 """Seconds until something that should happen is taken as not happening."""
 
@@ -85,6 +96,7 @@ class Browser:
         self._expected: list[str] = []
         self._before: list[str] = []
         self.driver.switch_to.new_window("tab")
+        self.cdp("Page.addScriptToEvaluateOnNewDocument", source=HEAR)
         self.resize(1400, 1000)
         self.prefer()
         self.forget_users()

@@ -149,6 +149,11 @@ class Shell(Part):
         """Return the messages that are up."""
         return self.browser.texts(".toast-text")
 
+    def wait_until_said(self, part: str) -> None:
+        """Wait until a message of this page has contained a text, be it still up or not."""
+        heard = "return (window.heard || []).some((text) => text.includes(arguments[0]))"
+        self.browser.wait(lambda: self.browser.driver.execute_script(heard, part), f'a message with "{part}"')
+
     def wait_for_toast(self, text: str) -> None:
         """Wait until a message says something."""
         self.browser.wait(lambda: text in self.toasts(), f'the message "{text}", not {self.toasts()}')
@@ -870,7 +875,7 @@ class NewAnnotation(Part):
         self.copy_from("cluster", cluster).name(name)
         self.browser.until(lambda: self.grid.header()[-1:], [name])
         self.create()
-        self.browser.wait(lambda: any(f'"{name}" was created' in text for text in shell.toasts()), f"{name} to be made")
+        shell.wait_until_said(f'"{name}" was created')
         shell.close_toasts()
 
 

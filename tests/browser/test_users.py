@@ -187,7 +187,7 @@ def test_names_that_are_html_stay_text(browser: Browser, open_server: Server) ->
     form.copy_from("cluster", "leiden").name(f"N{bad}").default(f"L{bad}")
     browser.wait(lambda: f"L{bad}" in dict(form.counts()), "the preview")
     form.create()
-    browser.wait(lambda: any(f'"N{bad}" was created' in text for text in shell.toasts()), "the annotation")
+    shell.wait_until_said(f'"N{bad}" was created')
     plot.colour_by(f"N{bad}")
     assert plot.legend()[f"L{bad}"] == LABELS.count("Unassigned")
     assert f"N{bad}" in plot.table()
