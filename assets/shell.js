@@ -30,6 +30,9 @@
 
   // -- state of the server -------------------------------------------------------------------------------------
 
+  /** Ask the server how things stand now, rather than when it is time. */
+  iscan.pollStatus = () => ask();
+
   const poll = { timer: null, failures: 0, revision: null, last: "" };
 
   async function ask() {
@@ -45,6 +48,7 @@
       status = { ...(poll.status || {}), offline: poll.failures >= 2 };
     }
     poll.status = iscan.status = status;
+    window.dispatchEvent(new CustomEvent("iscan:status"));
     for (const { id, text, actions } of status.notices || [])
       iscan.toast.show({ id, kind: "warning", text, actions, seconds: null, lasts: true });
     const text = JSON.stringify(status);
@@ -58,7 +62,7 @@
       // Another tab edited: this one follows.
       if (known !== null) setProps("shell-revision", { data: status.revision });
     }
-    const busy = status.save === "saving" || poll.failures > 0;
+    const busy = status.save === "saving" || poll.failures > 0 || status.jobs_active > 0;
     poll.timer = setTimeout(ask, busy ? 700 : 4000);
   }
 
@@ -263,6 +267,7 @@
       ...iscan.naming,
       ...iscan.importTable,
       ...iscan.editTable,
+      ...iscan.logsPage,
     },
   });
 })();

@@ -39,6 +39,12 @@ server_options = (
         metavar="FILE.csv",
         help="The one file of annotations, with --single-user.",
     ),
+    click.option(
+        "--references",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        help="A folder of your own references [the environment's ISCAN_REFERENCES].",
+    ),
     click.option("--disable-annotations", is_flag=True, default=None, help="Only look at the study."),
     click.option("--host", help="Address to listen on [127.0.0.1]."),
     click.option("--port", type=int, help="Port to listen on [8050, or the environment's PORT]."),

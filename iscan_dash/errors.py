@@ -90,7 +90,19 @@ class SelectionRefused(IscanError):
 
 
 class PredictionRefused(IscanError, ValueError):
-    """Cells cannot be labelled with this reference, matrix or setting."""
+    """Cells cannot be labelled with this reference, matrix or setting.
+
+    Parameters
+    ----------
+    sentence
+        What is wrong and what to do.
+    code
+        The rule's stable code, such as ``"E13"``, by which a page finds the field; ``""`` when it is about no field.
+    """
+
+    def __init__(self, sentence: str, code: str = "") -> None:
+        super().__init__(sentence)
+        self.code = code
 
 
 class JobRefused(IscanError):

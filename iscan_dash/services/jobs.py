@@ -192,6 +192,10 @@ class Jobs:
         """
         return self._table.of_study(self._fingerprint, user, since) if self._is_there else []
 
+    def n_active(self) -> int:
+        """Return how many jobs of this study wait or run."""
+        return len(self._table.active(self._fingerprint)) if self._is_there else 0
+
     def get(self, id_: str) -> Job:
         """Return a job of this study.
 

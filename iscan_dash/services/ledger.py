@@ -353,6 +353,12 @@ class Ledger:
         with self._lock:
             return [event for event in reversed(self._events) if event.annotation_id == annotation_id]
 
+    def latest(self, most: int) -> list[Event]:
+        """Return the user's edits of all annotations, the newest first."""
+        self.open()
+        with self._lock:
+            return self._events[: -most - 1 : -1]
+
     # -- undo and history --------------------------------------------------------------------------------------------
 
     def undoable(self) -> Event | None:

@@ -189,7 +189,7 @@ class Predictor:
         looks = inspect_genes(named).species
         is_other = organism != "unknown" and looks not in {"unknown", organism}
         if is_other and not parameters.any_organism:
-            raise PredictionRefused(f"{name} is {organism} but gene names look like {looks}.")
+            raise PredictionRefused(f"{name} is {organism} but gene names look like {looks}.", "E14")
         if not is_warm():
             if control:
                 control.tell("Preparing (once)", 0, 1)
@@ -200,11 +200,12 @@ class Predictor:
             there = next(iter(markers), "none")
             raise PredictionRefused(
                 f"Only {found:,} of {len(markers):,} marker genes were found. "
-                f"Check gene IDs ({named[0]} here, {there} in the reference) or organism."
+                f"Check gene IDs ({named[0]} here, {there} in the reference) or organism.",
+                "E13",
             )
         n_cells = study.n_cells if cells is None else int(cells.sum())
         n_groups = None if groups is None else len(groups.labels)
-        preflight = Preflight(name, matrices, n_cells, n_groups, len(labels), len(markers), found)
+        preflight = Preflight(name, matrices, n_cells, n_groups, len(labels), len(markers), found, looks)
         warnings = list(_warnings(preflight, is_other=is_other, looks=looks, organism=organism))
         return _Plan(parameters, reference, matrices, cells, groups, replace(preflight, warnings=tuple(warnings)))
 
@@ -230,14 +231,14 @@ def _chosen_cells(study: Study, samples: tuple[str, ...] | None) -> np.ndarray |
 
 def _groups(study: Study, name: str, matrices: Sequence[ChosenMatrix]) -> CategoryColumn:
     if not name.strip():
-        raise PredictionRefused("Choose a column to group by.")
+        raise PredictionRefused("Choose a column to group by.", "E16")
     column = study.column(name)
     if not isinstance(column, CategoryColumn):
         if not column.is_integral:
-            raise PredictionRefused(f"{name} holds numbers that are not whole. Choose a column of groups.")
+            raise PredictionRefused(f"{name} holds numbers that are not whole. Choose a column of groups.", "E16")
         column = study.category(name)
     if len(column.labels) < 2:
-        raise PredictionRefused(f"{name} has only one group." if column.labels else f"{name} has no group.")
+        raise PredictionRefused(f"{name} has only one group." if column.labels else f"{name} has no group.", "E16")
     if len({matrix.kind for matrix in matrices}) > 1:
         kinds = ", ".join(f"{matrix.name}: {matrix.kind}" for matrix in matrices)
         raise PredictionRefused(

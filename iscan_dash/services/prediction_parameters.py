@@ -78,11 +78,11 @@ class Parameters:
         if self.granularity not in GRANULARITIES:
             raise PredictionRefused("Label granularity must be main or fine.")
         if self.samples is not None and not self.samples:
-            raise PredictionRefused("Choose at least one sample.")
+            raise PredictionRefused("Choose at least one sample.", "E12")
         if self.fine_tune and not 0 <= self.threshold <= MOST_THRESHOLD:
-            raise PredictionRefused("Fine-tune threshold must be 0 to 0.1.")
+            raise PredictionRefused("Fine-tune threshold must be 0 to 0.1.", "E17")
         if self.nmads is not None and not self.nmads >= 0:
-            raise PredictionRefused("Outlier cutoff must be a number of at least 0.")
+            raise PredictionRefused("Outlier cutoff must be a number of at least 0.", "E17")
         if self.min_diff_med is not None and np.isnan(self.min_diff_med):
             raise PredictionRefused("The least difference to the median must be a number.")
 

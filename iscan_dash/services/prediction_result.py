@@ -36,6 +36,8 @@ class Preflight:
         Labels of the reference.
     n_markers, n_found
         Marker genes of the reference, and those that the study has.
+    looks
+        Whose genes the names of the study look like: ``"human"``, ``"mouse"`` or ``"unknown"``.
     warnings
         What to know, a sentence each.
     """
@@ -47,6 +49,7 @@ class Preflight:
     n_labels: int
     n_markers: int
     n_found: int
+    looks: str = "unknown"
     warnings: tuple[str, ...] = ()
 
     @property

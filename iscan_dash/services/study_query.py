@@ -79,7 +79,7 @@ def choose_matrices(study: Study, key: str | None = None) -> tuple[ChosenMatrix,
         own = key or min(dataset.matrices, key=preference)
         evidence = study.matrix_kind(dataset, own)
         if evidence.kind is MatrixKind.SCALED:
-            raise PredictionRefused(f"{own} looks scaled (negative values). Choose counts or log values.")
+            raise PredictionRefused(f"{own} looks scaled (negative values). Choose counts or log values.", "E15")
         chosen.append(ChosenMatrix(file, own, evidence.kind, evidence.description))
     return tuple(chosen)
 

@@ -11,6 +11,7 @@ import pandas  # noqa: F401 - Plotly's JSON takes up a half-imported pandas when
 from dash import Dash, html, set_props
 from pydantic import ValidationError
 
+from iscan_dash.core.references import Registry
 from iscan_dash.core.study import open_study
 from iscan_dash.errors import IscanError
 from iscan_dash.services.hashes import FileHashes
@@ -21,7 +22,7 @@ from iscan_dash.web import bundle, compression, first_picture, identity, layout,
 from iscan_dash.web.checked import CheckedDash
 from iscan_dash.web.components import cell_filter, history, naming, plot_grid, plot_panel, toast, topbar
 from iscan_dash.web.ids import Shell
-from iscan_dash.web.pages import annotate, data, export
+from iscan_dash.web.pages import annotate, data, export, study_logs
 from iscan_dash.web.services import Services
 
 PACKAGE = Path(__file__).parents[1]
@@ -86,16 +87,17 @@ def create_app(settings: Settings) -> Dash:
     )
     hashes = FileHashes([dataset.path for dataset in study.datasets], HASHING_DELAY)
     # As the page finds references, so do workers.
-    folders = {"references": str((settings.data_dir / "references").absolute()), "shared": None}
-    if settings.references:
-        folders["shared"] = str(settings.references.absolute())
+    registry = Registry(
+        (settings.data_dir / "references").absolute(), settings.references.absolute() if settings.references else None
+    )
+    folders = {"references": str(registry.installed), "shared": str(registry.shared) if registry.shared else None}
     jobs = Jobs(workspaces, settings.data_dir, options=folders, most_running=settings.running_jobs)
-    services = Services(workspaces, hashes, jobs)
+    services = Services(workspaces, hashes, jobs, registry)
     server.extensions["iscan"] = services
     routes.register(server, services)
     selections.register_routes(server, services)
     # Without annotations there are no pages of them, at their addresses neither.
-    pages = (data,) if workspaces.is_closed else (data, annotate, export)
+    pages = (data,) if workspaces.is_closed else (data, annotate, study_logs, export)
     for part in (topbar, naming, plot_grid, cell_filter, history, *pages):
         part.register(app, services)
     selections.register(app)

@@ -166,6 +166,26 @@ class Import(StrEnum):
     RUN = "import-run"
 
 
+class Predict(StrEnum):
+    """Cell type prediction. What is in the panel is drawn by its script."""
+
+    PANEL = "predict-panel"
+
+
+class Logs(StrEnum):
+    """Study Logs. What is on the page is drawn by its script."""
+
+    PAGE = "logs-page"
+    OPENED = "logs-opened"
+
+
+class References(StrEnum):
+    """The page References. What is on it is drawn by its script."""
+
+    PAGE = "references-page"
+    OPENED = "references-opened"
+
+
 class Export(StrEnum):
     """The Export page."""
 

@@ -9,7 +9,12 @@ from iscan_dash.web.ids import Shell
 from iscan_dash.web.pages import edit_annotation
 from iscan_dash.web.services import Services
 
-TABS = (("Data", "/", "exact"), ("Cell Annotation", "/annotate", "partial"), ("Export", "/export", "exact"))
+TABS = (
+    ("Data", "/", "exact"),
+    ("Cell Annotation", "/annotate", "partial"),
+    ("Study Logs", "/logs", "exact"),
+    ("Export", "/export", "exact"),
+)
 """The pages of the panel in order, with the addresses that mark their tab; a page is listed when it works."""
 
 INDEX = """<!DOCTYPE html>

@@ -3,12 +3,15 @@
 import threading
 from dataclasses import dataclass
 
+from iscan_dash.core.references import Registry
 from iscan_dash.services.edit_table import EditTable
 from iscan_dash.services.expression_samples import ExpressionSamples
 from iscan_dash.services.hashes import FileHashes
 from iscan_dash.services.inspection import Inspection
 from iscan_dash.services.jobs import Jobs
 from iscan_dash.services.merge_run import MergeRun
+from iscan_dash.services.prediction import Predictor
+from iscan_dash.services.preflights import Preflights
 from iscan_dash.services.selections import Selections
 from iscan_dash.services.workspace import Workspace
 from iscan_dash.services.workspaces import Workspaces
@@ -67,12 +70,16 @@ class Services:
         SHA-256 of the files.
     jobs
         What takes longer than a request may; each job says whose it is.
+    registry
+        The references that cell types are predicted by.
     """
 
-    def __init__(self, workspaces: Workspaces, hashes: FileHashes, jobs: Jobs) -> None:
+    def __init__(self, workspaces: Workspaces, hashes: FileHashes, jobs: Jobs, registry: Registry) -> None:
         self.workspaces = workspaces
         self.hashes = hashes
         self.jobs = jobs
+        self.registry = registry
+        self.preflights = Preflights(Predictor(registry))
         self._expression = ExpressionSamples()
         self._lock = threading.Lock()
         self._desks: dict[str, Desk] = {}
@@ -150,6 +157,7 @@ class Services:
     def close(self) -> None:
         """Stop the background work, write what is unsaved and close the files."""
         self.jobs.close()
+        self.preflights.close()
         self.hashes.close()
         self._expression.close()
         for desk in self._desks.values():

@@ -13,7 +13,9 @@ VIEWS = {"": "New Annotation", "existing": "Existing Annotations", "edit": "Edit
 """The tabs of the page by the last part of their address."""
 
 
-def layout(services: Services, view: str = "", open_annotation: str | None = None) -> html.Div:
+def layout(
+    services: Services, view: str = "", open_annotation: str | None = None, rerun: str | None = None
+) -> html.Div:
     """Return the page with one of its tabs open.
 
     Parameters
@@ -24,6 +26,8 @@ def layout(services: Services, view: str = "", open_annotation: str | None = Non
         A key of `VIEWS`.
     open_annotation
         The annotation whose row is expanded, or which is edited.
+    rerun
+        The job that is to be asked for again.
     """
     tabs = [
         dbc.NavLink(name, href=f"/annotate/{key}".rstrip("/"), active="exact", id=f"annotate-tab-{key or 'new'}")
@@ -34,7 +38,7 @@ def layout(services: Services, view: str = "", open_annotation: str | None = Non
     elif view == "edit":
         body = edit_annotation.layout(open_annotation)
     else:
-        body = new_annotation.layout(services)
+        body = new_annotation.layout(services, rerun)
     return html.Div(
         [html.Nav(tabs, id=Annotate.TABS, className="subtabs"), html.Div(body, id=Annotate.BODY)], className="annotate"
     )
@@ -43,8 +47,8 @@ def layout(services: Services, view: str = "", open_annotation: str | None = Non
 def register(app: Dash, services: Services) -> None:
     """Add the page and the callbacks of its tabs."""
 
-    def new(**_: Any) -> html.Div:
-        return layout(services)
+    def new(rerun: str | None = None, **_: Any) -> html.Div:
+        return layout(services, rerun=rerun)
 
     def existing(open: str | None = None, **_: Any) -> html.Div:
         return layout(services, "existing", open)

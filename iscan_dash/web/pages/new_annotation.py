@@ -15,12 +15,13 @@ from iscan_dash.services.workspace import Workspace
 from iscan_dash.web.checked import was_clicked
 from iscan_dash.web.components import toast
 from iscan_dash.web.forms import CopyForm
-from iscan_dash.web.ids import Import, New, Selection, Shell
+from iscan_dash.web.ids import Import, New, Predict, Selection, Shell
 from iscan_dash.web.pages import import_table
 from iscan_dash.web.services import Services
 
 KINDS = {
     "existing": ("Use Existing Data", "Copy or combine metadata, clusters and annotations"),
+    "prediction": ("Cell type prediction", "Labels from a reference (SingleR)"),
     "import": ("Import CSV", "Labels from a table, a draft or cellxgene"),
     "empty": ("Empty", "Every cell starts with the default label"),
 }
@@ -38,12 +39,20 @@ MOST_COUNTS = 50
 """Labels listed beside the preview."""
 
 
-def layout(services: Services) -> html.Div:
-    """Return the form with its preview."""
+def layout(services: Services, rerun: str | None = None) -> html.Div:
+    """Return the form with its preview.
+
+    Parameters
+    ----------
+    services
+        The services of the application.
+    rerun
+        The job whose parameters the form of predictions has.
+    """
     return html.Div(
         className="new-annotation",
         children=[
-            _cards(),
+            _cards("existing" if rerun is None else "prediction"),
             html.Div(
                 id=New.MADE,
                 className="made-here",
@@ -59,6 +68,7 @@ def layout(services: Services) -> html.Div:
                     ),
                 ],
             ),
+            html.Div(id=Predict.PANEL, className="predict-panel", hidden=True, **{"data-rerun": rerun or ""}),
             import_table.layout(),
             dcc.Store(id=New.FORM),
             dcc.Store(id=New.PREVIEW),
@@ -67,12 +77,12 @@ def layout(services: Services) -> html.Div:
     )
 
 
-def _cards() -> dbc.RadioItems:
+def _cards(chosen: str) -> dbc.RadioItems:
     return dbc.RadioItems(
         id=New.KIND,
         className="cards",
         inline=True,
-        value="existing",
+        value=chosen,
         options=[
             {"value": kind, "label": html.Span([html.B(name), html.Small(text)], className="card-text")}
             for kind, (name, text) in KINDS.items()
@@ -321,6 +331,7 @@ def register(app: Dash, services: Services) -> None:
         Output("new-copy-box", "hidden"),
         Output(New.MADE, "hidden"),
         Output(Import.PANEL, "hidden"),
+        Output(Predict.PANEL, "hidden"),
         Output(New.FILTERED_NOTE, "children"),
         Input(New.KIND, "value"),
         Input(New.NAME, "value"),
