@@ -268,6 +268,7 @@
       ...iscan.importTable,
       ...iscan.editTable,
       ...iscan.logsPage,
+      ...iscan.referencesPage,
     },
   });
 })();

@@ -11,7 +11,10 @@ from iscan_dash.core.study import Study
 from iscan_dash.services.job_table import Job
 from iscan_dash.services.workspace import Workspace
 
-KINDS: Mapping[str, str] = {"prediction": "iscan_dash.services.prediction_job:PredictionJob"}
+KINDS: Mapping[str, str] = {
+    "prediction": "iscan_dash.services.prediction_job:PredictionJob",
+    "install": "iscan_dash.services.install_job:InstallJob",
+}
 """Where each kind of job is found, as ``"module:class"``: a worker imports only what its job needs."""
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from iscan_dash.errors import IscanError, StorageError
 from iscan_dash.services.export import distinct, export_lines
-from iscan_dash.web import edit_routes, inspection_routes, job_routes
+from iscan_dash.web import edit_routes, inspection_routes, job_routes, reference_routes
 from iscan_dash.web.components import toast
 from iscan_dash.web.forms import CopyForm
 from iscan_dash.web.plots import ColourBy
@@ -86,6 +86,7 @@ def register(server: flask.Flask, services: Services) -> None:
     edit_routes.add(routes, services, _json)
     inspection_routes.add(routes, services, _json)
     job_routes.add(routes, services, _json)
+    reference_routes.add(routes, services, _json)
 
     @routes.post("/api/v1/import")
     @takes_body(LARGEST_UPLOAD)
