@@ -45,6 +45,8 @@
     panel.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || event.defaultPrevented) return;
       event.stopPropagation();
+      // A search field would be emptied besides, and what it filters by with it.
+      event.preventDefault();
       close();
     });
     panel.addEventListener("toggle", (event) => {
