@@ -274,9 +274,12 @@
   let markKnown;
   const stateKnown = new Promise((resolve) => (markKnown = resolve));
 
+  let asking = 0; // number of the newest request: an answer to an earlier one may come after its own
+
   /** Answer the grid's request for rows. */
   async function rows(request) {
     if (!request) return window.dash_clientside.no_update;
+    const mine = ++asking;
     await stateKnown;
     const sort = (request.sortModel || []).map(({ colId, sort }) => [colId, sort === "desc"]);
     const columns = [...new Set(shownColumns())];
@@ -284,12 +287,14 @@
     try {
       answer = await ask("rows", { view: asked(sort), columns, start: request.startRow, end: request.endRow });
     } catch (error) {
+      if (mine !== asking) return window.dash_clientside.no_update;
       // No rows are not the same as rows that nobody knows.
       Object.assign(page, { failure: error.message, total: null });
       tell();
       request.failCallback();
       return window.dash_clientside.no_update;
     }
+    if (mine !== asking) return window.dash_clientside.no_update;
     page.failure = "";
     page.total = answer.total;
     page.filtered = answer.filtered;
@@ -390,14 +395,16 @@
   const others = "BroadcastChannel" in window ? new BroadcastChannel("iscan-edit") : null;
   others?.addEventListener("message", () => refresh());
 
-  let status = null;
+  let status = {};
 
   /** The server's state says whether another browser of the user ticked. */
   function hear(answer, now) {
     answered(answer);
-    if (!now || now === status) return;
+    if (!now || !now.ticks || now === status) return;
+    // Said twice: the first may be older than a tick of this page.
+    const isSure = now.ticks === status.ticks;
     status = now;
-    if (now.ticks && page.state && now.ticks !== page.ticks) refresh(view.only_ticked ? "top" : undefined);
+    if (isSure && page.state && now.ticks !== page.ticks) refresh(view.only_ticked ? "top" : undefined);
   }
 
   // -- labels ----------------------------------------------------------------------------------------------------
