@@ -1,5 +1,5 @@
 /* Edit Annotation: the grid of all cells, whose rows, filters, sorts and ticks are the server's, and what its parts
- * (edit_assign.js, edit_filter.js, edit_labels.js) know of each other.
+ * (edit_table_*.js) know of each other.
  *
  * Edits go up one after the other through a store of Dash, so that one that got no answer is sent again (again.js); each
  * is made on the version of the annotation that this page knows, and the answer brings the next one. */
@@ -64,8 +64,14 @@
 
   // -- the server ------------------------------------------------------------------------------------------------
 
-  /** Ask the server; its sentence is thrown when it refuses. */
-  async function ask(path, body) {
+  /**
+   * Ask the server; its sentence is thrown when it refuses.
+   * @param {string} path           under /api/v1
+   * @param {Object} [body]         what is posted
+   * @param {AbortSignal} [signal]  ends it
+   * @returns {Promise<Object|null>} null when the answer is not wanted any more, here or there
+   */
+  async function ask(path, body, signal) {
     const options = body && {
       method: "POST",
       headers: { "Content-Type": "application/json" },
@@ -73,11 +79,13 @@
     };
     let response;
     try {
-      response = await fetch(`/api/v1/edit/${path}`, options);
+      response = await fetch(`/api/v1/${path}`, { ...options, signal });
     } catch {
+      if (signal?.aborted) return null;
       throw new Error("The server does not answer. Try again when it is back.");
     }
-    const answer = await response.json().catch(() => ({}));
+    const answer = response.status === 204 ? null : await response.json().catch(() => ({}));
+    if (answer === null || signal?.aborted) return null;
     if (!response.ok) throw new Error(answer.error || "The server's answer is not understood. Load the page again.");
     return answer;
   }
@@ -285,7 +293,7 @@
     const columns = [...new Set(shownColumns())];
     let answer;
     try {
-      answer = await ask("rows", { view: asked(sort), columns, start: request.startRow, end: request.endRow });
+      answer = await ask("edit/rows", { view: asked(sort), columns, start: request.startRow, end: request.endRow });
     } catch (error) {
       if (mine !== asking) return window.dash_clientside.no_update;
       // No rows are not the same as rows that nobody knows.
@@ -378,10 +386,15 @@
     return target === "ticked" ? page.ticks : page.filtered;
   }
 
-  /** Tick cells, or take ticks away. `anew` when rows that are seen change besides. */
-  async function tick(change, anew = true) {
+  /**
+   * Tick cells, or take ticks away.
+   * @param {Object} change    what is posted
+   * @param {boolean} [anew]   whether rows that are seen change besides
+   * @param {string} [path]    whom to ask
+   */
+  async function tick(change, anew = true, path = "edit/ticks") {
     try {
-      takeTicks(await ask("ticks", change));
+      takeTicks(await ask(path, change));
     } catch (error) {
       complain(error);
       anew = true;
@@ -416,7 +429,7 @@
     const one = annotation(id);
     const kept = known.get(id);
     if (kept && one && kept.version === one.version) return kept;
-    const found = await ask(`labels?${new URLSearchParams({ annotation: id })}`);
+    const found = await ask(`edit/labels?${new URLSearchParams({ annotation: id })}`);
     known.set(id, found);
     return found;
   }
@@ -426,7 +439,7 @@
     try {
       const all = await labelsOf(id);
       if (all.labels.length === all.n_labels || !typed.trim()) return iscan.editParts.ranked(all.labels, typed);
-      return (await ask(`labels?${new URLSearchParams({ annotation: id, q: typed.trim() })}`)).labels;
+      return (await ask(`edit/labels?${new URLSearchParams({ annotation: id, q: typed.trim() })}`)).labels;
     } catch {
       return [];
     }

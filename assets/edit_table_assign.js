@@ -286,6 +286,4 @@
     },
     { capture: true },
   );
-
-  iscan.edit.focusAssign = focus;
 })();

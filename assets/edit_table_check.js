@@ -52,28 +52,6 @@
 
   // -- asking ------------------------------------------------------------------------------------------------------
 
-  /** Ask the server; null when the answer is not wanted any more. Its sentence is thrown when it refuses. */
-  async function ask(what, body, signal) {
-    let response;
-    let answer;
-    try {
-      response = await fetch(`/api/v1/check/${what}`, {
-        method: "POST",
-        headers: { "Content-Type": "application/json" },
-        body: JSON.stringify(body),
-        signal,
-      });
-      if (response.status === 204) return null;
-      answer = await response.json();
-    } catch {
-      if (signal?.aborted) return null;
-      throw new Error("The server does not answer. Try again when it is back.");
-    }
-    if (signal?.aborted) return null;
-    if (!response.ok) throw new Error(answer.error || "The server's answer is not understood. Load the page again.");
-    return answer;
-  }
-
   /** The cells that the Assign bar is set to, as the server wants them. */
   const cells = () => ({ target: byId("edit-target").value, view: iscan.edit.asked() });
 
@@ -98,7 +76,7 @@
     const asked = cells();
     bits.root.classList.add("is-busy");
     try {
-      const found = await ask("composition", { ...asked, by, annotation: iscan.edit.page.current || "" }, signal);
+      const found = await iscan.edit.ask("check/composition", { ...asked, by, annotation: iscan.edit.page.current || "" }, signal);
       if (!found) return;
       last = { ...found, target: asked.target };
       showColumns();
@@ -118,7 +96,7 @@
     // Those shown are of other cells; they stay, faint, so that nothing jumps.
     bits.markers.classList.add("is-busy");
     while (!signal.aborted) {
-      const found = await ask("markers", { ...asked, page: PAGE }, signal);
+      const found = await iscan.edit.ask("check/markers", { ...asked, page: PAGE }, signal);
       if (!found) return;
       if (found.progress === undefined) return showMarkers(found);
       showNote("Reading the expression of the cells, once ...");
@@ -308,10 +286,7 @@
 
   /** How to go on with the cells of one label alone, by what the Assign bar is set to. */
   const TRIM = {
-    ticked: async (column, label) => {
-      await ask("trim", { by: column, label });
-      await iscan.edit.refresh();
-    },
+    ticked: (column, label) => iscan.edit.tick({ by: column, label }, true, "check/trim"),
     filtered: (column, label) => iscan.edit.filter(column, { is: "labels", values: [label], missing: false }),
     selection: (column, label) => {
       const place = column.indexOf(":");

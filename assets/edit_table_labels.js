@@ -109,7 +109,7 @@
     let rows = iscan.editParts.ranked(labels.labels, typed);
     found = null;
     if (typed && labels.labels.length < labels.n_labels) {
-      const answer = await iscan.edit.ask(`labels?${new URLSearchParams({ annotation: page.current, q: typed })}`).catch(() => null);
+      const answer = await iscan.edit.ask(`edit/labels?${new URLSearchParams({ annotation: page.current, q: typed })}`).catch(() => null);
       if (mine !== asking) return;
       if (answer) {
         found = answer;
@@ -342,7 +342,7 @@
         const mine = ++asked;
         yes.disabled = true;
         try {
-          const answer = await ask("split", { annotation: own, label: label.id, column: column.value, delimiter: delimiter.value });
+          const answer = await ask("edit/split", { annotation: own, label: label.id, column: column.value, delimiter: delimiter.value });
           if (mine !== asked) return;
           version = answer.version;
           const rest = answer.missing ? [[label.text, answer.missing]] : [];
@@ -411,7 +411,7 @@
         yes.disabled = true;
         if (!find.value) return preview.replaceChildren();
         try {
-          const answer = await ask("replace", asked());
+          const answer = await ask("edit/replace", asked());
           if (mine !== serial) return;
           version = answer.version;
           yes.disabled = !answer.n_labels;

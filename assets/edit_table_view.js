@@ -305,6 +305,4 @@
     show();
     showChips(byId("edit-chips"));
   });
-
-  iscan.edit.editFilter = editFilter;
 })();
