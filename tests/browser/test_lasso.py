@@ -19,10 +19,11 @@ pytestmark = pytest.mark.browser
 N_POLYGONS = 20
 
 
-@pytest.fixture(scope="module")
-def file() -> Path:
-    """pbmc3k, or the demo study where that is not to be had."""
-    return (real_data("pbmc3k") or [DEMO_STUDY])[0]
+@pytest.fixture(scope="module", params=real_data("pbmc3k") or [DEMO_STUDY], ids=lambda path: path.stem)
+def file(request: pytest.FixtureRequest) -> Path:
+    """pbmc3k, or the demo study where that is not to be had; the names of the tests say which."""
+    path: Path = request.param
+    return path
 
 
 @pytest.fixture(scope="module")
