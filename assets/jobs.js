@@ -71,8 +71,25 @@
 
   window.addEventListener("iscan:status", () => {
     const { jobs: newest } = iscan.status;
+    showActive();
     if (newest !== undefined && (version === null ? newest > 0 : newest !== version)) refresh();
   });
+
+  /** Say in the top bar how many jobs there are to wait for. */
+  function showActive() {
+    const place = document.getElementById("shell-jobs");
+    const count = iscan.status.jobs_active || 0;
+    const text = count ? `${number(count)} ${count === 1 ? "job" : "jobs"} running` : "";
+    if (!place || place.textContent === text) return;
+    place.replaceChildren();
+    if (!count) return;
+    const link = Object.assign(document.createElement("a"), { href: "/logs", textContent: text });
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      iscan.go("/logs");
+    });
+    place.append(link);
+  }
 
   async function cancel(id) {
     try {

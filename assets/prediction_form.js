@@ -16,7 +16,8 @@
   let offer = null; // what can be chosen
   let form = null; // what is filled in
   let asked = 0; // number of the newest question
-  let found = null; // the answer to the newest form, null while it is on its way
+  let found = null; // the last answer
+  let isOld = true; // whether the answer to the newest form is on its way
   let isShown = false;
   let isSending = false;
   let wasSubmitted = false; // whether a missing choice may be complained of
@@ -94,6 +95,7 @@
     // Answers may overtake each other; only the one to the newest form counts.
     if (mine !== asked || !isShown) return;
     found = answer;
+    isOld = false;
     showFound();
     if (answer.waiting) again = setTimeout(lookNow, AGAIN);
   }
@@ -101,7 +103,7 @@
   let lookLater = null;
 
   function look() {
-    found = null;
+    isOld = true;
     asked += 1;
     showFound();
     lookLater ??= parts().later(() => isShown && lookNow(), 200);
@@ -342,6 +344,8 @@
     const { number, cellsText } = parts();
     if (!form.reference) return [fact("Choose a reference to see what to expect.")];
     if (!found || found.waiting) return [fact(found ? `${found.waiting}...` : "Looking...")];
+    // What was said before stays, greyed, until the answer is there.
+    if (isOld && !found.preflight && !found.problems.card) return [fact("Looking...")];
     const { preflight, problems } = found;
     if (problems.card) return [fact(problems.card[1], "bad")];
     if (!preflight) return [fact("Correct the form to see what to expect.")];
@@ -363,7 +367,7 @@
     if (!byId("predict-preflight")) return;
     const { allow } = parts();
     byId("predict-preflight").replaceChildren(...card());
-    byId("predict-preflight").classList.toggle("is-busy", Boolean(form.reference) && (!found || Boolean(found.waiting)));
+    byId("predict-preflight").classList.toggle("is-busy", Boolean(form.reference) && (isOld || Boolean(found.waiting)));
     const problems = found ? found.problems : {};
     if (found) {
       for (const key of FIELDS) {
@@ -453,6 +457,7 @@
       const [offered, earlier] = await Promise.all([iscan.jobs.request("prediction"), isNew ? iscan.jobs.request(`prediction/form/${encodeURIComponent(job)}`) : null]);
       if (!isShown || panel() !== root) return;
       offer = offered;
+      found = null;
       form = { ...fresh(), ...(earlier || saved.form || {}) };
       wasSubmitted = false;
       if (earlier && (earlier.threshold !== 0.05 || earlier.nmads !== 3 || !earlier.fine_tune || earlier.no_pruning || earlier.matrix)) setTimeout(() => byId("predict-advanced") && (byId("predict-advanced").open = true));

@@ -13,6 +13,7 @@ class Shell(StrEnum):
     UNDO = "shell-undo"
     REDO = "shell-redo"
     STEPS = "shell-steps"
+    JOBS = "shell-jobs"
     THEME = "shell-theme"
     HELP = "shell-help"
     HELP_DIALOG = "shell-help-dialog"

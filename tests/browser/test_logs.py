@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.browser.chromium import Browser
@@ -113,6 +114,20 @@ def test_a_job_is_lost_with_its_server_and_runs_again(browser: Browser, serve: S
     again = form.submit()
     assert again != job
     assert " cells labelled with " in form.wait_until_done(again)
+
+
+def test_a_worker_that_is_killed_is_a_clear_failure(browser: Browser, own_demo: Server) -> None:
+    Shell(browser).open(own_demo, "/annotate")
+    job = submit(browser, "out of memory")
+
+    def workers() -> list[psutil.Process]:
+        return [found for found in psutil.process_iter(["cmdline"]) if job in (found.info["cmdline"] or [])]
+
+    browser.wait(workers, "the worker")
+    for worker in workers():
+        worker.kill()
+    row = StudyLogs(browser).open().wait_for_state(job, "Failed")
+    assert row.message.startswith("The worker was stopped by the system")
 
 
 def test_others_see_a_job_and_cannot_cancel_it(browser: Browser, serve: Serve) -> None:

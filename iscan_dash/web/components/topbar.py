@@ -59,6 +59,7 @@ def layout(services: Services) -> html.Header:
             html.Span(study.title, className="study-title", title=files, dir="auto"),
             html.Span(f"{study.n_cells:,} cells", className="muted numbers"),
             html.Span(className="space"),
+            html.Span(id=Shell.JOBS, className="jobs-running", role="status"),
             html.Span("All saved", id=Shell.SAVE_TEXT, className="save-text", role="status"),
             icon_button(Shell.UNDO, "arrow-counterclockwise", "Nothing to undo", disabled=True),
             icon_button(Shell.REDO, "arrow-clockwise", "Nothing to redo", disabled=True),
