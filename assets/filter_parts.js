@@ -366,6 +366,8 @@
     const valueAt = (part) => start() + part * span();
 
     function draw() {
+      // Numbers may be typed before the histogram is there.
+      if (!data) return;
       const [first, last] = [low === null ? 0 : place(low), high === null ? 1 : place(high)];
       const isOpen = low === null && high === null;
       brush.setAttribute("visibility", isOpen ? "hidden" : "visible");
@@ -397,8 +399,8 @@
     /** A number between the ends of the data is open where it reaches them. */
     function set(newLow, newHigh) {
       problem.textContent = "";
-      low = newLow === null || newLow <= data.low ? null : newLow;
-      high = newHigh === null || newHigh >= data.high ? null : newHigh;
+      low = newLow === null || newLow <= data?.low ? null : newLow;
+      high = newHigh === null || newHigh >= data?.high ? null : newHigh;
       draw();
     }
 
