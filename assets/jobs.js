@@ -79,7 +79,7 @@
   function showActive() {
     const place = document.getElementById("shell-jobs");
     const count = iscan.status.jobs_active || 0;
-    const text = count ? `${number(count)} ${count === 1 ? "job" : "jobs"} running` : "";
+    const text = count ? `${number(count)} ${count === 1 ? "job" : "jobs"} under way` : "";
     if (!place || place.textContent === text) return;
     place.replaceChildren();
     if (!count) return;
