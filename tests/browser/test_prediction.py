@@ -16,7 +16,7 @@ from tests.browser.chromium import Browser
 from tests.browser.conftest import Serve
 from tests.browser.pages import ExistingAnnotations, PlotPanel, Shell
 from tests.browser.prediction_pages import PredictionForm, StudyLogs
-from tests.browser.server import Server, plain_environment
+from tests.browser.server import Server, plain_environment, real_data
 from tests.references import LABELS, gene_names, some_profiles, write_folder, write_profiles
 from tests.studies import write_study
 
@@ -130,6 +130,19 @@ def test_prediction_of_the_demo_by_the_bundled_reference(browser: Browser, serve
     plot.wait_for_title("SingleR_hao_pbmc_main")
     assert plot.legend() == dict(Counter(expected))
     assert "SingleR_hao_pbmc_main" in ExistingAnnotations(browser).names()
+
+
+@pytest.mark.skipif(not real_data("pbmc3k"), reason="pbmc3k is not here")
+def test_fine_labels_of_real_cells(browser: Browser, serve: Serve, tmp_path: Path) -> None:
+    (path,) = real_data("pbmc3k")
+    server = serve("serve", path, "--single-user")
+    Shell(browser).open(server, "/annotate")
+    form = PredictionForm(browser).open().choose("hao_pbmc", "fine")
+    form.wait_for_preflight("1,647 of 1,793 reference marker genes found (92%).")
+    form.wait_until_done(form.submit())
+    options = ("--reference", "hao_pbmc", "--granularity", "fine")
+    expected = by_command_line(path, tmp_path / "out.csv", *options)
+    assert predicted(server, browser, "SingleR_hao_pbmc_fine") == expected
 
 
 def test_by_cluster_every_group_has_one_label(
