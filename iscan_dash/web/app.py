@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,10 @@ def create_app(settings: Settings) -> Dash:
     security.register(server, app, settings)
     identity.register(server, settings)
     once.register(server)
-    threading.Thread(target=_warm_up, args=(services, settings.fixed_user), name="warm-up", daemon=True).start()
+    services.warm_up = threading.Thread(
+        target=_warm_up, args=(services, settings.fixed_user), name="warm-up", daemon=True
+    )
+    services.warm_up.start()
     return app
 
 
@@ -135,22 +139,23 @@ def _warm_up(services: Services, fixed_user: str | None) -> None:
     """Do what the first page needs while the browser is still on its way."""
     # Whoever comes first shares what is read of the study; a user who is known already gets the rest too.
     desk = services.desk(fixed_user or "", fixed_user or "nobody")
-    try:
-        plot_panel.first_spec(desk)
-        if fixed_user:
-            desk.workspace.open()
-        desk.workspace.study.fingerprint  # noqa: B018 - it is kept
-        desk.workspace.findings()
-    except IscanError as error:
-        # The page meets the same and shows the sentence.
-        log.warning("%s", error)
-    try:
-        if not services.workspaces.is_closed:
-            services.jobs.recover()
-    except IscanError as error:
-        # Nobody may want a job; who does is told.
-        log.warning("%s", error)
-    services.hashes.start()
+    # A server that is stopped meanwhile waits for no more than one of these.
+    steps: list[Callable[[], object]] = [
+        lambda: plot_panel.first_spec(desk),
+        lambda: desk.workspace.open() if fixed_user else None,
+        lambda: desk.workspace.study.fingerprint,
+        desk.workspace.findings,
+        lambda: None if services.workspaces.is_closed else services.jobs.recover(),
+        services.hashes.start,
+    ]
+    for step in steps:
+        if services.is_closing.is_set():
+            return
+        try:
+            step()
+        except IscanError as error:
+            # Whoever needs it meets the same, and is told.
+            log.warning("%s", error)
 
 
 def _log_error(error: Exception) -> Any:

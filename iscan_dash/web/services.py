@@ -81,6 +81,8 @@ class Services:
         self.registry = registry
         self.preflights = Preflights(Predictor(registry))
         self._expression = ExpressionSamples()
+        self.is_closing = threading.Event()
+        self.warm_up: threading.Thread | None = None
         self._lock = threading.Lock()
         self._desks: dict[str, Desk] = {}
 
@@ -156,6 +158,10 @@ class Services:
 
     def close(self) -> None:
         """Stop the background work, write what is unsaved and close the files."""
+        self.is_closing.set()
+        if self.warm_up is not None:
+            # HDF5 does not bear that a file is closed while somebody reads it.
+            self.warm_up.join()
         self.jobs.close()
         self.preflights.close()
         self.hashes.close()
