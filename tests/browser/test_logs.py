@@ -141,6 +141,8 @@ def test_others_see_a_job_and_cannot_cancel_it(browser: Browser, serve: Serve) -
     logs.wait_for_state(job, "Finished")
     mine = submit(browser, "of the second user")
     logs.open().wait_for_state(mine, "Finished")
+    # Its server is stopped before the tab is closed.
+    browser.leave()
     browser.look_at(first)
     logs.open()
     assert logs.wait_for_state(mine, "Finished").name == "of the second user"
