@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from iscan_dash.core.study import Study
 from iscan_dash.errors import IscanError, StorageError
+from iscan_dash.services.durable import sync
 
 log = logging.getLogger(__name__)
 
@@ -177,13 +178,7 @@ def write_whole(
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    if os.name == "posix":
-        # The rename itself is on disk only when the folder is.
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    sync(path.parent)
     return digest.hexdigest()
 
 

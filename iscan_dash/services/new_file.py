@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from iscan_dash.errors import StorageError
+from iscan_dash.services.durable import sync
 
 
 @contextlib.contextmanager
@@ -33,13 +34,11 @@ def new_file(path: Path) -> Iterator[Path]:
         part.touch(exist_ok=False)
         try:
             yield part
-            _sync(part)
+            sync(part)
             _take_name(part, path)
         finally:
             part.unlink(missing_ok=True)
-        if os.name == "posix":
-            # The new name itself is on disk only when the folder is.
-            _sync(path.parent)
+        sync(path.parent)
     except FileExistsError as error:
         raise _exists(path) from error
     except OSError as error:
@@ -73,11 +72,3 @@ def _take_name(part: Path, path: Path) -> None:
         # Some file systems, those of USB sticks among them, know no links: take the name first, which fails as well.
         path.touch(exist_ok=False)
         part.replace(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

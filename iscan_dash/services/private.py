@@ -8,6 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from iscan_dash.services.durable import sync
+
 PATIENCE = 10.0
 """Seconds to wait for another process that changes the same file."""
 
@@ -45,10 +47,4 @@ def write_private(path: Path, text: str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    if os.name == "posix":
-        # The rename itself is on disk only when the folder is.
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    sync(path.parent)

@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from iscan_dash.services.drafts import DraftPlace
+from iscan_dash.services.durable import sync
 
 ABANDONED = 24 * 3600.0
 """Seconds after which a file that was not copied to its end is taken as left by a process that is gone."""
@@ -57,13 +58,7 @@ def put_in_place(part: Path, place: DraftPlace, annotation_id: str) -> Path:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    if os.name == "posix":
-        # The rename itself is on disk only when the folder is.
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    sync(path.parent)
     return path
 
 
