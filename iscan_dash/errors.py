@@ -10,6 +10,7 @@
     ├── NothingToUndo         the undo or redo stack is empty
     ├── SelectionRefused      a query or an area is too large, or cannot be understood
     ├── PredictionRefused     cells cannot be labelled with this reference, matrix or setting
+    ├── EnrichmentRefused     gene sets cannot be scored with this matrix or setting
     ├── JobRefused            a job cannot be started, cancelled or found
     ├── UserRefused           a user's name or password breaks a rule
     ├── SettingsConflict      two settings ask for what cannot be had together
@@ -98,6 +99,22 @@ class PredictionRefused(IscanError, ValueError):
         What is wrong and what to do.
     code
         The rule's stable code, such as ``"E13"``, by which a page finds the field; ``""`` when it is about no field.
+    """
+
+    def __init__(self, sentence: str, code: str = "") -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class EnrichmentRefused(IscanError, ValueError):
+    """Gene sets cannot be scored with this matrix or setting.
+
+    Parameters
+    ----------
+    sentence
+        What is wrong and what to do.
+    code
+        The rule's stable code, such as ``"E52"``, by which a page finds the field; ``""`` when it is about no field.
     """
 
     def __init__(self, sentence: str, code: str = "") -> None:
