@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import sparse
 
 from iscan_dash.core.singler import cells as grouping
-from iscan_dash.core.singler.fine_tune import list_profiles, near_best, number_rows, rows_of_cell
+from iscan_dash.core.singler.fine_tune import list_profiles, near_best, neighbours, number_rows, rows_of_cell
 from iscan_dash.core.singler.gene_sets import n_words, set_bits, unite, unpack
 from iscan_dash.core.singler.markers import bound_of_top, label_medians, list_from, top_differences
 from iscan_dash.core.singler.order_statistics import LANES, keep_largest
@@ -281,3 +281,42 @@ def test_labels_near_the_best(seed: int, threshold: float) -> None:
         near = np.flatnonzero(row >= row.max() - threshold).tolist()
         assert labels[: unpack(bits[cell], labels)].tolist() == near
         assert is_open[cell] == (1 < len(near) < 70)
+
+
+def plain_neighbours(sets: list[set[int]]) -> list[int]:
+    """Go on to the most similar set that is left, the first of several, with Python's sets."""
+    left = list(range(1, len(sets)))
+    order = [0]
+    while left:
+        order.append(min(left, key=lambda other: len(sets[order[-1]] ^ sets[other])))
+        left.remove(order[-1])
+    return order
+
+
+@given(st.lists(st.sets(st.integers(0, 150), max_size=6), min_size=1, max_size=30))
+def test_similar_sets_are_put_next_to_each_other(sets: list[set[int]]) -> None:
+    bits = np.concatenate([as_bits(sorted(own), 151)[None] for own in sets])
+
+    assert neighbours(bits).tolist() == plain_neighbours(sets)
+
+
+@given(st.integers(2, 5000), SEEDS)
+def test_every_set_keeps_a_place_when_there_are_more_than_are_looked_at(n_sets: int, seed: int) -> None:
+    bits = np.random.default_rng(seed).integers(0, 2**62, (n_sets, 1), np.int64).astype(np.uint64)
+
+    assert sorted(neighbours(bits).tolist()) == list(range(n_sets))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(seed=SEEDS, n_missing=st.integers(0, 2))
+def test_columns_are_taken_and_missing_values_seen(dtype: type, seed: int, n_missing: int) -> None:
+    rng = np.random.default_rng(seed)
+    block = rng.normal(size=(rng.integers(1, 6), rng.integers(1, 40))).astype(dtype)
+    block.flat[rng.integers(0, block.size, n_missing)] = np.nan
+    columns = rng.integers(0, block.shape[1], rng.integers(0, 50))
+    values = np.empty((len(block), len(columns)), dtype)
+
+    is_missing = grouping.take_columns(block, columns, values)
+
+    assert is_missing == bool(n_missing)
+    np.testing.assert_array_equal(values, block[:, columns])
