@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Tests that run at the same time, file by file: a browser and its server use one core.
 JOBS ?= 2
 
-.PHONY: run test lint types layers unit browser bench bench-singler clean
+.PHONY: run test lint types layers unit browser bench bench-singler bench-enrichment clean
 
 run: $(VENV)/.installed
 	$(BIN)/iscan-dash demo
@@ -35,6 +35,9 @@ bench: $(VENV)/.installed-test
 
 bench-singler: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.bench_singler
+
+bench-enrichment: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.bench_enrichment
 
 clean:
 	rm -rf $(VENV)

@@ -1,0 +1,202 @@
+"""How rarely random genes rank as high in a cell as those of a set: the tail of a Pearson III distribution.
+
+The sum of weights of k genes drawn from all N without replacement has known mean, variance and skewness; a gamma
+distribution, shifted, that has them too stands for it. All is done in logarithms, so nothing underflows.
+"""
+
+import math
+
+import numpy as np
+from scipy.special import gammaln
+
+from iscan_dash.core.singler._kernel import kernel
+
+LARGE = 200.0
+"""Shape of a gamma distribution from which on its tail is taken from an expansion, with errors below 1 / LARGE**2."""
+
+NORMAL = 1e-7
+"""Skewness below which the distribution is taken as normal."""
+
+PRECISION = 1e-10
+_LOG10 = math.log(10.0)
+_ROOT_PI = math.sqrt(math.pi)
+
+
+def most_surprising(sizes: np.ndarray, n_genes: int) -> np.ndarray:
+    """Return -log10 of the chance to draw the very genes of a set, which no P is below.
+
+    Parameters
+    ----------
+    sizes
+        Genes of each set.
+    n_genes
+        Genes of the matrix.
+
+    Examples
+    --------
+    >>> most_surprising(np.array([1, 2]), 10).round(3).tolist()
+    [1.0, 1.653]
+    """
+    sizes = np.asarray(sizes, np.float64)
+    found: np.ndarray = (gammaln(n_genes + 1) - gammaln(sizes + 1) - gammaln(n_genes - sizes + 1)) / _LOG10
+    return found
+
+
+@kernel
+def scaled_erfc(y: float) -> float:
+    """Return ``exp(y**2) * erfc(y)`` for y >= 0."""
+    if y < 6.0:
+        return math.exp(y * y) * math.erfc(y)
+    # A continued fraction, of which these levels give all digits from here on.
+    tail = 0.0
+    for level in range(20, 0, -1):
+        tail = 0.5 * level / (y + tail)
+    return 1.0 / (_ROOT_PI * (y + tail))
+
+
+@kernel
+def log_upper_large(shape: float, x: float) -> float:
+    """Return the log of the upper tail of a gamma distribution of large shape (Temme's uniform expansion).
+
+    Parameters
+    ----------
+    shape, x
+        Shape of the distribution, and where its tail begins: above zero.
+    """
+    mu = (x - shape) / shape
+    if abs(mu) < 0.02:
+        half = mu * mu * (0.5 - mu * (1 / 3 - mu * (0.25 - mu * (0.2 - mu * (1 / 6 - mu * (1 / 7 - mu * 0.125))))))
+    else:
+        half = mu - math.log1p(mu)
+    eta = math.copysign(math.sqrt(2.0 * half), mu)
+    # The first two terms of the expansion; where eta is small they are differences of like numbers.
+    if abs(eta) < 0.05:
+        first = -1 / 3 + eta * (1 / 12 - eta * (2 / 135 - eta * (1 / 864 + eta * (1 / 2835 - eta * 139 / 777600))))
+        second = -1 / 540 + eta * (-1 / 288 + eta * (1 / 378 + eta * (-77 / 77760 + eta / 4860)))
+    else:
+        first = 1.0 / mu - 1.0 / eta
+        second = 1.0 / eta**3 - 1.0 / mu**3 - 1.0 / mu**2 - 1.0 / (12.0 * mu)
+    rest = (first + second / shape) / math.sqrt(2.0 * math.pi * shape)
+    y = eta * math.sqrt(0.5 * shape)
+    if y >= 0.0:
+        return -y * y + math.log(max(0.5 * scaled_erfc(y) + rest, 1e-300))
+    return math.log(min(1.0, max(0.5 * math.erfc(y) + rest * math.exp(-y * y), 1e-300)))
+
+
+@kernel
+def log_lower_series(shape: float, x: float) -> float:
+    """Return the log of the lower tail of a gamma distribution by its power series, for x up to about the shape."""
+    term = 1.0 / shape
+    total = term
+    below = shape
+    while term > PRECISION * total:
+        below += 1.0
+        term *= x / below
+        total += term
+    return math.log(total) - x + shape * math.log(x) - math.lgamma(shape)
+
+
+@kernel
+def log_upper_fraction(shape: float, x: float) -> float:
+    """Return the log of the upper tail of a gamma distribution by its continued fraction, for x above the shape + 1."""
+    b = x + 1.0 - shape
+    c = 1e300
+    d = 1.0 / b
+    h = d
+    change = 0.0
+    level = 1.0
+    while abs(change - 1.0) > PRECISION:
+        a = -level * (level - shape)
+        b += 2.0
+        d = 1.0 / (a * d + b)
+        c = b + a / c
+        change = c * d
+        h *= change
+        level += 1.0
+    return math.log(h) - x + shape * math.log(x) - math.lgamma(shape)
+
+
+@kernel
+def log_complement(log_p: float) -> float:
+    """Return the log of 1 - P."""
+    return math.log(max(-math.expm1(log_p), 1e-300))
+
+
+@kernel
+def log_upper(shape: float, x: float) -> float:
+    """Return the log of the upper tail of a gamma distribution.
+
+    Parameters
+    ----------
+    shape, x
+        Shape of the distribution (its scale is 1), and where its tail begins.
+    """
+    if x <= 0.0:
+        return 0.0
+    if shape > LARGE:
+        return log_upper_large(shape, x)
+    if x > shape + 1.0:
+        return log_upper_fraction(shape, x)
+    return log_complement(log_lower_series(shape, x))
+
+
+@kernel
+def log_lower(shape: float, x: float) -> float:
+    """Return the log of the lower tail of a gamma distribution; parameters as for `log_upper`."""
+    if x <= 0.0:
+        return -math.inf
+    if shape > LARGE:
+        # Far down the complement of the upper tail has no digits left, but no P is that small there: see the cap.
+        return log_complement(log_upper_large(shape, x))
+    if x > shape + 1.0:
+        return log_complement(log_upper_fraction(shape, x))
+    return log_lower_series(shape, x)
+
+
+@kernel
+def log_upper_normal(z: float) -> float:
+    """Return the log of the upper tail of a normal distribution."""
+    y = z * math.sqrt(0.5)
+    if y > 0.0:
+        return math.log(0.5 * scaled_erfc(y)) - y * y
+    return math.log1p(-0.5 * math.erfc(-y))
+
+
+@kernel
+def competitive(total: float, size: int, n_genes: int, sums: np.ndarray, most: float) -> float:
+    """Return -log10 of the chance that as many random genes weigh as much in a cell.
+
+    Parameters
+    ----------
+    total
+        Sum of the weights of the set's genes.
+    size, n_genes
+        Genes of the set and of the matrix.
+    sums
+        Sums of the weights of all genes, of their squares and of their cubes; shape (3,), float64.
+    most
+        The largest it can be, see `most_surprising`.
+    """
+    if total <= 0.0 or size >= n_genes or n_genes < 3:
+        return 0.0
+    mean = sums[0] / n_genes
+    square = sums[1] / n_genes
+    variance = square - mean * mean
+    third = sums[2] / n_genes - mean * (3.0 * square - 2.0 * mean * mean)
+    k, n = float(size), float(n_genes)
+    variance *= k * (n - k) / (n - 1.0)
+    third *= k * (n - k) * (n - 2.0 * k) / ((n - 1.0) * (n - 2.0))
+    if variance <= 1e-12 * (k * mean) ** 2:
+        return 0.0
+    deviation = math.sqrt(variance)
+    z = (total - k * mean) / deviation
+    skewness = third / (variance * deviation)
+    if abs(skewness) < NORMAL:
+        log_p = log_upper_normal(z)
+    else:
+        shape = 4.0 / (skewness * skewness)
+        if skewness > 0.0:
+            log_p = log_upper(shape, shape + z * math.sqrt(shape))
+        else:
+            log_p = log_lower(shape, shape - z * math.sqrt(shape))
+    return min(max(-log_p / _LOG10, 0.0), most)

@@ -1,0 +1,168 @@
+"""Each kernel beside the same thing in plain numpy and scipy."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import special, stats
+
+from iscan_dash.core.enrichment import cell_ranks
+from iscan_dash.core.enrichment.cell_ranks import DIGIT, MOST, N_DIGITS, NEGATIVE, SLOTS_LOG, UNSORTED, expressed, weigh
+from iscan_dash.core.enrichment.competitive import competitive, log_lower, log_upper, log_upper_normal, most_surprising
+from iscan_dash.core.enrichment.module import bins_of, choose_controls
+from iscan_dash.core.enrichment.rank_sums import rank_ordered
+from tests.core.enrichment import plain
+
+SEEDS = st.integers(0, 10_000)
+
+
+def cell_of(seed: int, n_genes: int, n_values: int) -> np.ndarray:
+    """A cell with many zeros and about so many different values."""
+    rng = np.random.default_rng(seed)
+    values = np.log1p(rng.integers(1, n_values + 1, n_genes))
+    return np.where(rng.random(n_genes) < rng.random(), values, 0.0)
+
+
+def weighed(cell: np.ndarray, max_rank: int, is_expected: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and their sums as the kernels give them."""
+    on = np.flatnonzero(cell)
+    values, found, sums = cell[on], np.full(len(on) + 1, np.nan), np.full(3, np.nan)
+    slots, work = np.full(1 << SLOTS_LOG, -1, np.int32), np.empty((2, len(on) + 1), np.int32)
+    counts = np.empty((N_DIGITS, 1 << DIGIT), np.int32)
+    weigh(values.view(np.uint64), len(on), max_rank, is_expected, slots, work, counts, found, sums)
+    assert (slots == -1).all()
+    everywhere = np.zeros(len(cell))
+    everywhere[on] = found[:-1]
+    return everywhere, sums
+
+
+@given(
+    seed=SEEDS, n_values=st.sampled_from([1, 9, 200, 10**6]), max_rank=st.integers(2, 1200), is_expected=st.booleans()
+)
+def test_weights_of_genes(seed: int, n_values: int, max_rank: int, is_expected: bool) -> None:
+    cell = cell_of(seed, 900, n_values)
+    found, sums = weighed(cell, max_rank, is_expected)
+    wanted = plain.weights(cell, max_rank, is_expected)
+
+    assert np.allclose(found, wanted, rtol=1e-13, atol=0)
+    assert np.allclose(sums, [(wanted**power).sum() for power in (1, 2, 3)], rtol=1e-12)
+
+
+@given(seed=SEEDS, is_narrow=st.booleans())
+def test_sorting_and_telling_apart_agree(seed: int, is_narrow: bool) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.lognormal(0, 3, 500)
+    if is_narrow:
+        values = values.astype(np.float32).astype(np.float64)
+    bits, order, spare = values.view(np.uint64), np.empty(500, np.int32), np.empty(500, np.int32)
+    is_swapped = cell_ranks.sort_words(bits, 500, order, spare, np.empty((N_DIGITS, 1 << DIGIT), np.int32))
+    assert (spare if is_swapped else order).tolist() == np.argsort(values, kind="stable").tolist()
+
+    few = values[rng.integers(0, MOST - 1, 500)]
+    by_table, by_order, sums, others = np.empty(500), np.empty(500), np.empty(3), np.empty(3)
+    slots = np.full(1 << SLOTS_LOG, -1, np.int32)
+    assert cell_ranks.weigh_groups(few.view(np.uint64), 500, 300, False, slots, order, by_table, sums)
+    cell_ranks.weigh_sorted(few.view(np.uint64), 500, np.argsort(few).astype(np.int32), 300, False, by_order, others)
+    assert by_table.tolist() == by_order.tolist()
+    assert sums.tolist() == others.tolist()
+
+
+def test_expressed_genes_are_told_from_the_rest() -> None:
+    genes, values = np.empty(7, np.int32), np.empty(7)
+    data = np.array([1, 0, np.nan, 2, np.inf, -np.inf], np.float32)
+    assert expressed(data, np.arange(6, dtype=np.int32), genes, values) == (2, 3)
+    assert genes[:2].tolist() == [0, 3] and values[:2].tolist() == [1, 2]
+    assert expressed(-data, np.arange(6, dtype=np.int32), genes, values)[0] == NEGATIVE
+    for columns in ([0, 2, 1], [0, 1, 1]):
+        assert expressed(data[:3], np.array(columns, np.int32), genes, values)[0] == UNSORTED
+
+
+@given(
+    shape=st.floats(-3.5, 7).map(lambda power: 10**power),
+    z=st.floats(-6, 40),
+)
+def test_tails_of_the_gamma_distribution(shape: float, z: float) -> None:
+    x = shape + z * math.sqrt(shape)
+    if x <= 0:
+        assert log_upper(shape, x) == 0.0
+        return
+    for found, wanted in (
+        (log_upper(shape, x), special.gammaincc(shape, x)),
+        (log_lower(shape, x), special.gammainc(shape, x)),
+    ):
+        if wanted > 1e-290:
+            assert found == pytest.approx(math.log(wanted), rel=1e-6, abs=1e-6)
+        elif found == log_upper(shape, x):
+            assert found < math.log(1e-280)
+
+
+@given(z=st.floats(-30, 500))
+def test_tail_of_the_normal_distribution(z: float) -> None:
+    assert log_upper_normal(z) == pytest.approx(stats.norm.logsf(z), rel=1e-9, abs=1e-300)
+
+
+def test_tails_fall_without_a_step() -> None:
+    """Where one way to compute them ends and another begins there is no jump."""
+    for shape in (0.01, 0.8, 5.0, 199.0, 201.0, 1e4):
+        x = np.linspace(1e-6, shape + 60 * math.sqrt(shape) + 60, 4000)
+        tail = np.array([log_upper(shape, float(value)) for value in x])
+        assert (np.diff(tail) < 1e-7).all()
+        assert tail[-1] < -50
+
+
+@given(
+    seed=SEEDS,
+    size=st.integers(1, 120),
+    n_values=st.sampled_from([2, 30, 10**6]),
+    max_rank=st.sampled_from([20, 120, 400]),
+)
+def test_competitive_p_is_that_of_pearson_3(seed: int, size: int, n_values: int, max_rank: int) -> None:
+    cell = cell_of(seed, 120, n_values)
+    rng = np.random.default_rng(seed)
+    genes = rng.choice(120, size, replace=False)
+    found, sums = weighed(cell, max_rank, False)
+    most = most_surprising(np.array([size]), 120)[0]
+    wanted = plain.competitive(cell, genes.tolist(), max_rank)
+
+    assert competitive(found[genes].sum(), size, 120, sums, most) == pytest.approx(wanted, rel=1e-5, abs=1e-6)
+    assert most == pytest.approx(math.log10(math.comb(120, size)), rel=1e-9, abs=1e-9)
+
+
+def test_competitive_p_is_near_what_random_sets_show() -> None:
+    """The chance by drawing sets: the approximation is of the right size where such draws can tell."""
+    rng = np.random.default_rng(3)
+    cell = np.log1p(rng.negative_binomial(0.3, 0.1, 2000)).astype(float)
+    found, sums = weighed(cell, 300, False)
+    totals = np.array([found[rng.choice(2000, 20, replace=False)].sum() for _ in range(20_000)])
+    for share in (0.5, 0.9, 0.99, 0.999):
+        total = np.quantile(totals, share)
+        wanted = -math.log10((totals >= total).mean())
+        assert competitive(total, 20, 2000, sums, 99.0) == pytest.approx(wanted, abs=0.1 + 0.05 * wanted)
+
+
+@given(seed=SEEDS, n_values=st.integers(1, 60))
+def test_ranks_and_ties(seed: int, n_values: int) -> None:
+    values = np.random.default_rng(seed).integers(0, n_values, 50) / 7
+    ranks = np.empty(50, np.uint32)
+    ties = rank_ordered(values, np.argsort(values), ranks)
+    _, sizes = np.unique(values, return_counts=True)
+
+    assert (ranks / 2).tolist() == stats.rankdata(values).tolist()
+    assert ties == (sizes**3 - sizes).sum()
+
+
+@given(seed=SEEDS)
+def test_controls_are_of_the_bins_of_the_set(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    means = rng.random(3000).round(2)
+    bins = bins_of(means)
+    genes = rng.choice(3000, 7, replace=False)
+    controls = choose_controls(bins, genes, seed)
+
+    assert set(bins[controls]) <= set(bins[genes])
+    assert not set(controls) & set(genes)
+    assert len(controls) <= 50 * len(set(bins[genes]))
+    assert controls.tolist() == choose_controls(bins, genes[::-1], seed).tolist()
+    assert (np.diff(bins[np.argsort(means, kind="stable")]) >= 0).all()
