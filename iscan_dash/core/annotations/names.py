@@ -51,7 +51,7 @@ def check_name(name: str, taken: Mapping[str, str]) -> str:
         raise NameRefused("E04", f'"{kept}" is the column of samples in drafts. Choose another name.')
     if len(kept) > NAME_LENGTH:
         raise NameRefused("E05", f"Name is {len(kept)} characters long; the limit is {NAME_LENGTH}.")
-    if not _is_printable(kept):
+    if not is_printable(kept):
         raise NameRefused("E06", "Names cannot contain control characters, tabs or line breaks. Type the name again.")
     users = {unicodedata.normalize("NFC", other).casefold(): user for other, user in taken.items()}
     user = users.get(kept.casefold())
@@ -79,7 +79,7 @@ def check_label(text: str) -> str:
         raise NameRefused("E10", "Enter a default value.")
     if len(kept) > LABEL_LENGTH:
         raise NameRefused("E07", f"Label is {len(kept)} characters long; the limit is {LABEL_LENGTH}.")
-    if not _is_printable(kept):
+    if not is_printable(kept):
         raise NameRefused("E08", "Labels cannot contain control characters. Type the label again.")
     return kept
 
@@ -93,7 +93,7 @@ def check_description(text: str) -> str:
         With the code E08 (control characters, or marks that reorder text).
     """
     kept = unicodedata.normalize("NFC", text).strip()
-    if not _is_printable(re.sub(r"\r?\n|\t", "", kept)):
+    if not is_printable(re.sub(r"\r?\n|\t", "", kept)):
         raise NameRefused("E08", "Descriptions cannot contain control characters. Type the description again.")
     return kept
 
@@ -138,7 +138,8 @@ def free_name(wanted: str, taken: Mapping[str, str]) -> str:
     return name
 
 
-def _is_printable(text: str) -> bool:
+def is_printable(text: str) -> bool:
+    """Tell whether a text has nothing that cannot be seen: control characters, line breaks, marks that reorder text."""
     # Cc: control, Cs: lone surrogates, Co: private, Zl and Zp: line breaks. Cn may be newer than Python's tables. Cf
     # holds joiners that emoji and scripts need, and marks that reorder text, which could make a label read as another:
     # those are refused.

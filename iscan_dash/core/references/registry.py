@@ -225,7 +225,8 @@ def _candidates(folder: Path, *, lenient: bool) -> Iterator[Path]:
     except OSError:
         return
     for path in paths:
-        if path.name.startswith((".", "_")):
+        # Collections of gene sets are in the same folders.
+        if path.name.startswith((".", "_")) or path.name == "gene_sets":
             continue
         # Opening what is neither, such as a pipe, could take for ever.
         is_matrix = path.suffix == ".h5ad" and path.is_file()
