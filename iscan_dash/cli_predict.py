@@ -1,6 +1,7 @@
 """The commands ``iscan-dash references`` and ``iscan-dash predict``."""
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,11 +33,16 @@ references_option = click.option(
     metavar="DIR",
     help="A folder of your own references [the environment's ISCAN_REFERENCES].",
 )
+gene_column_option = click.option(
+    "--gene-column",
+    metavar="COLUMN",
+    help="The var column with the gene names, _index for the index [found by itself].",
+)
 
 
 @click.group()
 def references() -> None:
-    """See and install references, what cell types are predicted by."""
+    """See, install and make references, what cell types are predicted by."""
 
 
 @references.command("list")
@@ -109,6 +115,58 @@ def check_reference(path: Path) -> None:
             sys.exit(EXIT_PROBLEMS)
 
 
+@references.command("make")
+@data_argument
+@with_options(study_options)
+@references_option
+@click.option("--main", "main_column", required=True, metavar="COLUMN", help="The obs column with the labels.")
+@click.option("--fine", "fine_column", metavar="COLUMN", help="An obs column with more detailed labels.")
+@click.option("--id", "id_", required=True, metavar="ID", help="What the reference is chosen by.")
+@click.option("--name", help="What people read [the id].")
+@click.option("--organism", type=click.Choice(["human", "mouse", "unknown"]), help="[as the gene names look]")
+@click.option("--exclude", multiple=True, metavar="LABEL", help="A label to leave out [those that mean none].")
+@click.option("--profiles", type=int, default=10, help="Profiles of each label, where it has enough cells [10].")
+@click.option("--matrix", metavar="KEY", help="The matrix, such as X, raw/X or layers/counts [the best one].")
+@gene_column_option
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads to use [all processors].")
+def make_reference_(data: tuple[Path, ...], folder: Path | None, **options: Any) -> None:
+    """Make a reference of the labelled cells of a study (DATA), and test it on cells that are left out.
+
+    It goes into your folder of references, or to the installed ones when there is none.
+    """
+    from iscan_dash.core.singler import Control
+    from iscan_dash.services.make_reference import Labels, Wanted, check, keep_reference, make_reference, organism_of
+    from iscan_dash.services.processes import processors
+
+    with plain_errors(), opened_study(data, options) as (study, _), tempfile.TemporaryDirectory() as made_in:
+        registry = _registry(folder)
+        matrix, gene_column = options["matrix"], options["gene_column"]
+        wanted = Wanted(
+            id=options["id_"],
+            name=options["name"] or options["id_"],
+            organism=options["organism"] or organism_of(study, matrix, gene_column),
+            exclude=options["exclude"] or None,
+            profiles=options["profiles"],
+            matrix=matrix,
+            gene_column=gene_column,
+        )
+        for problem in check(wanted, registry).values():
+            raise PredictionRefused(problem)
+        main = Labels(study.category(options["main_column"]))
+        fine = Labels(study.category(options["fine_column"])) if options["fine_column"] else None
+        threads = options["threads"] or processors()
+        path = Path(made_in) / wanted.id
+        made = make_reference(study, wanted, main, fine, path, threads=threads, control=Control(_tell))
+        path = keep_reference(registry, path)
+        show_progress(1, "done")
+        click.echo("\n".join(made.summary))
+        for test in made.test.granularities.values():
+            for own in test.labels:
+                wrong = ", ".join(f"{count:,} {other}" for other, count in own.taken_for.items())
+                click.echo(f"  {own.label}: {own.right:,} of {own.tested:,}{f' (taken for: {wrong})' if wrong else ''}")
+        click.echo(f"{path} was written.")
+
+
 @click.command()
 @data_argument
 @with_options(study_options)
@@ -124,6 +182,7 @@ def check_reference(path: Path) -> None:
 @click.option("--nmads", type=float, default=3.0, help="Outlier cutoff in MADs; 100 and more prunes nothing [3].")
 @click.option("--min-diff-med", type=float, metavar="X", help="Least lead over the median of all labels [none].")
 @click.option("--matrix", metavar="KEY", help="The matrix, such as X, raw/X or layers/counts [the best one].")
+@gene_column_option
 @click.option("--any-organism", is_flag=True, help="Go on when the genes look like those of another organism.")
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads to use [all processors].")
 @click.option("--name", default="{method}_{reference}_{granularity}", help="What to call the column of labels.")
@@ -160,6 +219,7 @@ def predict(
             nmads=options["nmads"],
             min_diff_med=options["min_diff_med"],
             matrix=options["matrix"],
+            gene_column=options["gene_column"],
             any_organism=options["any_organism"],
         )
         # All that can be refused is refused before the work.

@@ -350,3 +350,50 @@ def test_real_data(run: Run, tmp_path: Path) -> None:
     found = pd.Series([row["SingleR_hao_pbmc_main"] for row in rows(out)], index=truth.index)
     table = pd.crosstab(found, main)
     assert table.max(axis=1).sum() > 0.9 * len(found)
+
+
+class TestMakeReference:
+    def test_it_labels_other_cells(self, run: Run, tmp_path: Path, data: Path) -> None:
+        lines = good(
+            run("references", "make", data, "--main", "leiden", "--id", "mine", "--references", tmp_path / "own")
+        )
+        assert lines[0] == "4 labels, 4 profiles of 39 cells."
+        assert lines[1].startswith("Test by main labels: ") and "  Monocyte: 2 of 2" in lines
+        assert lines[-1] == f"{tmp_path / 'own' / 'mine'} was written."
+        assert good(run("references", "check", tmp_path / "own" / "mine"))[-1] == "It can be used."
+        out = tmp_path / "labels.csv"
+        good(run("predict", data, "--references", tmp_path / "own", "--reference", "mine", "-o", out, "--nmads", "100"))
+        truth = list(dict.fromkeys(LABELS)) * 10
+        assert [row["SingleR_mine_main"] for row in rows(out)][:-1] == truth[:-1]
+        again = run("references", "make", data, "--main", "leiden", "--id", "mine", "--references", tmp_path / "own")
+        assert sentence(again) == 'There is a reference "mine" already. Choose another id.'
+
+    def test_it_goes_to_the_installed_ones_without_a_folder(self, run: Run, tmp_path: Path, data: Path) -> None:
+        good(
+            run(
+                "references", "make", data, "--main", "leiden", "--id", "mine", "--exclude", "B cell", "--profiles", "2"
+            )
+        )
+        shown = good(run("references", "show", "mine"))
+        assert f"where: {tmp_path / 'data' / 'references' / 'mine'} (installed)" in shown
+        assert shown[shown.index("main labels:") + 1 :] == ["  Monocyte", "  NK cell", "  T cell"]
+        assert "organism: human" in shown
+
+    def test_what_is_refused(self, run: Run, data: Path) -> None:
+        assert "has no metadata column" in sentence(run("references", "make", data, "--main", "none", "--id", "x"))
+        assert sentence(run("references", "make", data, "--main", "leiden", "--id", "X")).startswith("An id has")
+
+
+def test_names_of_genes_by_a_column(run: Run, tmp_path: Path, shared: Path) -> None:
+    truth = list(dict.fromkeys(LABELS)) * 10
+    x = np.random.default_rng(3).poisson(some_profiles(truth, seed=2) / 3).astype(np.float32)
+    ids = [f"id{place}" for place in range(600)]
+    path = write_study(tmp_path / "ids.h5ad", cells=len(truth), genes=ids, x=x, var={"symbol": gene_names(600)})
+    out = tmp_path / "labels.csv"
+    command = ("predict", path, "--references", shared, "--reference", "gut", "-o", out, "--nmads", "100")
+    assert sentence(run(*command)).startswith("Only 0 of ")
+    good(run(*command, "--gene-column", "symbol"))
+    assert [row["SingleR_gut_main"] for row in rows(out)] == truth
+    assert json.loads(header(out)["recipe"])["gene_column"] == "symbol"
+    out.unlink()
+    assert 'have no column of names "none". There are: symbol.' in sentence(run(*command, "--gene-column", "none"))

@@ -139,8 +139,10 @@ class Explainer:
         if not mask.any():
             raise PredictionRefused("Select cells first.")
         # Both are begun before either is waited for.
-        prepared = self._references.get(study, recipe["reference"], recipe["granularity"], recipe["matrix"])
-        comparer = self._samples.get(study)
+        # Predictions of before it could be chosen have none.
+        names = recipe.get("gene_column")
+        prepared = self._references.get(study, recipe["reference"], recipe["granularity"], recipe["matrix"], names)
+        comparer = self._samples.get(study, names)
         if isinstance(comparer, float):
             return Waiting("Reading the expression", comparer)
         if isinstance(prepared, Waiting):
@@ -150,7 +152,9 @@ class Explainer:
                 f"{prepared.preflight.reference_name} was replaced since these cells were labelled, so its marker genes"
                 " are not shown. Run the prediction again, or put the former reference back."
             )
-        chosen = dict.fromkeys(f"{own.key} ({KIND_TEXT[own.kind]})" for own in choose_matrices(study))
+        chosen = dict.fromkeys(
+            f"{own.key} ({KIND_TEXT[own.kind]})" for own in choose_matrices(study, gene_column=names)
+        )
         return _decide(prepared, comparer, recipe, mask, label, other, ", ".join(chosen), check)
 
 

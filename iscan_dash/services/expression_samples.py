@@ -12,7 +12,7 @@ from iscan_dash.core.markers import Comparer
 from iscan_dash.core.study import Study
 from iscan_dash.core.study.expression import FileExpression, read_sample
 from iscan_dash.errors import IscanError
-from iscan_dash.services.study_query import ChosenMatrix, choose_matrices, gene_names
+from iscan_dash.services.study_query import ChosenMatrix, choose_matrices, gene_names, own_genes
 
 KEPT = 2
 """Samples kept: that of the matrices as they were detected, and of those as a user says they are."""
@@ -44,17 +44,24 @@ class ExpressionSamples:
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
-    def get(self, study: Study) -> Comparer | float:
+    def get(self, study: Study, gene_column: str | None = None) -> Comparer | float:
         """Return what compares groups of cells, or the part of the reading that is done.
+
+        Parameters
+        ----------
+        study
+            The study.
+        gene_column
+            The column with the names of the genes; found automatically when None.
 
         Raises
         ------
         PredictionRefused
             The study has no matrix that tells of expression.
         IscanError
-            A matrix cannot be read.
+            A matrix cannot be read, or its genes have no such column.
         """
-        chosen = choose_matrices(study)
+        chosen = choose_matrices(study, gene_column=gene_column)
         # A matrix kept on another disk is another one; what users decided of it too.
         key = tuple(
             (dataset.path, *vars(matrix).values()) for dataset, matrix in zip(study.datasets, chosen, strict=True)
@@ -111,7 +118,7 @@ def expression_files(study: Study, chosen: Sequence[ChosenMatrix]) -> tuple[list
 
     A name that repeats in a file stands for the first gene of that name.
     """
-    own = [dataset.gene_names(matrix.key) for dataset, matrix in zip(study.datasets, chosen, strict=True)]
+    own = [own_genes(dataset, matrix) for dataset, matrix in zip(study.datasets, chosen, strict=True)]
     first = [{name: place for place, name in reversed(list(enumerate(names)))} for names in own]
     genes = [name for name in dict.fromkeys(gene_names(study, chosen)) if name]
     files = [

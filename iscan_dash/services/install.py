@@ -86,7 +86,7 @@ def install(
             raise PredictionRefused(f'"{id_}" is no reference that can be installed. There are: {", ".join(known)}.')
     wanted = list(dict.fromkeys(ids))
     for number, id_ in enumerate(wanted):
-        with _alone(registry.installed):
+        with alone(registry.installed, "Set ISCAN_DATA_DIR to another folder."):
             entry = built_ins(registry)[id_]
             manifest = entry.manifest
             assert manifest is not None
@@ -147,8 +147,21 @@ def _install_one(installed: Path, manifest: Manifest, fetch: Fetch, tell: Progre
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes from installing meanwhile, and remove what a killed one left."""
+def alone(folder: Path, remedy: str) -> Iterator[None]:
+    """Keep other processes from adding references meanwhile, and remove what a killed one left.
+
+    Parameters
+    ----------
+    folder
+        The folder of references; it is made when it does not exist.
+    remedy
+        What to do when it cannot be written.
+
+    Raises
+    ------
+    StorageError
+        Another process adds some, or the folder cannot be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(folder / ".install.lock", timeout=1):
@@ -159,7 +172,7 @@ def _alone(folder: Path) -> Iterator[None]:
         raise StorageError(f"Another program is installing references into {folder}. Wait for it to end.") from error
     except OSError as error:
         reason = error.strerror or error
-        raise StorageError(f"{folder} cannot be written: {reason}. Set ISCAN_DATA_DIR to another folder.") from error
+        raise StorageError(f"{folder} cannot be written: {reason}. {remedy}") from error
 
 
 def fetch_with_celldex(manifest: Manifest, again: bool) -> Experiment:

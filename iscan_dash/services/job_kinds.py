@@ -13,7 +13,9 @@ from iscan_dash.services.workspace import Workspace
 
 KINDS: Mapping[str, str] = {
     "prediction": "iscan_dash.services.prediction_job:PredictionJob",
+    "enrichment": "iscan_dash.services.enrichment_job:EnrichmentJob",
     "install": "iscan_dash.services.install_job:InstallJob",
+    "reference": "iscan_dash.services.make_reference_job:MakeReferenceJob",
 }
 """Where each kind of job is found, as ``"module:class"``: a worker imports only what its job needs."""
 

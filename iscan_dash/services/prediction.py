@@ -176,7 +176,7 @@ class Predictor:
             raise PredictionRefused(
                 f"{name} has only one {parameters.granularity} label: there is nothing to tell apart."
             )
-        matrices = choose_matrices(study, parameters.matrix)
+        matrices = choose_matrices(study, parameters.matrix, parameters.gene_column)
         cells = _chosen_cells(study, parameters.samples)
         groups = None if parameters.by_cluster is None else _groups(study, parameters.by_cluster, matrices)
         if control:

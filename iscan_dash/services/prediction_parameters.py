@@ -46,6 +46,8 @@ class Parameters:
         Least margin of a label's score above the median of all labels; None for no limit.
     matrix
         Key of the matrix; the best one when None.
+    gene_column
+        The column with the names of the genes, ``"_index"`` for the index; found automatically when None.
     any_organism
         Go on although the genes look like those of another organism than the reference's.
     """
@@ -59,6 +61,7 @@ class Parameters:
     nmads: float | None = 3.0
     min_diff_med: float | None = None
     matrix: str | None = None
+    gene_column: str | None = None
     any_organism: bool = False
 
     def check(self) -> None:

@@ -53,7 +53,14 @@ class PreparedReferences:
         self._kept: OrderedDict[Any, Future[Prepared]] = OrderedDict()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="reference")
 
-    def get(self, study: Study, reference: str, granularity: str, matrix: str | None = None) -> Prepared | Waiting:
+    def get(
+        self,
+        study: Study,
+        reference: str,
+        granularity: str,
+        matrix: str | None = None,
+        gene_column: str | None = None,
+    ) -> Prepared | Waiting:
         """Return a reference trained for the genes of a study.
 
         Parameters
@@ -64,6 +71,8 @@ class PreparedReferences:
             The reference and which of its labels. One of another organism is taken, too; the preflight warns of it.
         matrix
             Key of the matrix; the best one when None.
+        gene_column
+            The column with the names of the genes; found automatically when None.
 
         Raises
         ------
@@ -74,13 +83,15 @@ class PreparedReferences:
         checksum = self._registry.checksum(self._registry.ready(reference))
         chosen = tuple(
             (dataset.path, *vars(own).values())
-            for dataset, own in zip(study.datasets, choose_matrices(study, matrix), strict=True)
+            for dataset, own in zip(study.datasets, choose_matrices(study, matrix, gene_column), strict=True)
         )
         key = (reference, granularity, checksum, chosen)
         with self._lock:
             future = self._kept.get(key)
             if future is None:
-                parameters = Parameters(reference, granularity, matrix=matrix, any_organism=True)
+                parameters = Parameters(
+                    reference, granularity, matrix=matrix, gene_column=gene_column, any_organism=True
+                )
                 future = self._kept[key] = self._pool.submit(self._predictor.prepare, study, parameters)
                 while len(self._kept) > KEPT:
                     self._kept.popitem(last=False)

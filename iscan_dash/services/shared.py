@@ -145,3 +145,35 @@ class SharedAnnotations:
             for state in read.states.values()
             if state.header is not None
         }
+
+
+def annotation_at(journal: Path, fingerprint: str, n_cells: int, annotation_id: str, version: int) -> Annotation:
+    """Read an annotation as it was at one version, whatever became of it since.
+
+    Parameters
+    ----------
+    journal
+        The journal that it was in; others in the same folder are looked into when it has another name by now.
+    fingerprint, n_cells
+        The study.
+    annotation_id, version
+        The annotation, and its version.
+
+    Raises
+    ------
+    UnknownColumn
+        No journal has it.
+    StorageError
+        A journal cannot be read.
+    """
+    for path in dict.fromkeys((journal, *journals_in(journal.parent))):
+        label = read_label(path) if path.is_file() else None
+        if label is None or label.fingerprint != fingerprint:
+            continue
+        state = absent(annotation_id, n_cells)
+        for event, change in read_events(path):
+            if event.annotation_id == annotation_id:
+                state = change.apply(state, event.time)
+                if state.version == version and state.header is not None:
+                    return state
+    raise UnknownColumn("The annotation is not in the drafts any more. Choose another one.")

@@ -30,12 +30,15 @@ class ChosenMatrix:
         What its values are.
     description
         The same in words.
+    gene_column
+        The column with the names of its genes; see `GeneTable.names`.
     """
 
     file: str
     key: str
     kind: MatrixKind
     description: str
+    gene_column: str | None = None
 
     @property
     def name(self) -> str:
@@ -43,7 +46,7 @@ class ChosenMatrix:
         return f"{self.key} of {self.file}"
 
 
-def choose_matrices(study: Study, key: str | None = None) -> tuple[ChosenMatrix, ...]:
+def choose_matrices(study: Study, key: str | None = None, gene_column: str | None = None) -> tuple[ChosenMatrix, ...]:
     """Choose the matrix of each file that cells are labelled by.
 
     The one asked for; else the one with the most genes, of those the best for showing a gene (log values, then
@@ -56,11 +59,14 @@ def choose_matrices(study: Study, key: str | None = None) -> tuple[ChosenMatrix,
         The study.
     key
         The matrix asked for.
+    gene_column
+        The column with the names of the genes, where it is not to be found automatically; only matrices whose genes
+        have it are taken.
 
     Raises
     ------
     UnknownColumn
-        A file has no such matrix.
+        A file has no such matrix, or no such column of names.
     PredictionRefused
         The matrix of a file is scaled (E15), or it has none.
     """
@@ -72,25 +78,35 @@ def choose_matrices(study: Study, key: str | None = None) -> tuple[ChosenMatrix,
         if not dataset.matrices:
             raise PredictionRefused(f"{dataset.path.name} has no expression matrix.")
 
+        named = [name for name in dataset.matrices if dataset.genes(name).has(gene_column)]
+
         def preference(name: str, dataset: Dataset = dataset) -> tuple[bool, int, int]:
             kind = study.matrix_kind(dataset, name).kind
             return kind is MatrixKind.SCALED, -dataset.matrices[name].shape[1], KIND_ORDER.index(kind)
 
-        own = key or min(dataset.matrices, key=preference)
+        own = key or min(named or dataset.matrices, key=preference)
+        if own not in named:
+            # It says which columns there are.
+            dataset.gene_names(own, gene_column)
         evidence = study.matrix_kind(dataset, own)
         if evidence.kind is MatrixKind.SCALED:
             raise PredictionRefused(f"{own} looks scaled (negative values). Choose counts or log values.", "E15")
-        chosen.append(ChosenMatrix(file, own, evidence.kind, evidence.description))
+        chosen.append(ChosenMatrix(file, own, evidence.kind, evidence.description, gene_column))
     return tuple(chosen)
 
 
 def gene_names(study: Study, matrices: Sequence[ChosenMatrix]) -> list[str | None]:
     """Return the genes that all files have, in the order of the first; all of one file, as they are."""
-    names = [dataset.gene_names(matrix.key) for dataset, matrix in zip(study.datasets, matrices, strict=True)]
+    names = [own_genes(dataset, matrix) for dataset, matrix in zip(study.datasets, matrices, strict=True)]
     if len(set(names)) == 1:
         return [name or None for name in names[0]]
     everywhere = set.intersection(*map(set, names)) - {""}
     return [name for name in dict.fromkeys(names[0]) if name in everywhere]
+
+
+def own_genes(dataset: Dataset, matrix: ChosenMatrix) -> tuple[str, ...]:
+    """Return the names of the genes of a file's matrix, in the order of its columns, ``""`` where there is none."""
+    return dataset.gene_names(matrix.key, matrix.gene_column)
 
 
 @contextlib.contextmanager
@@ -111,8 +127,7 @@ def study_query(study: Study, matrices: Sequence[ChosenMatrix], cells: np.ndarra
         RowBlocks(dataset.matrices[matrix.key]) for dataset, matrix in zip(study.datasets, matrices, strict=True)
     ]
     columns = [
-        _columns(dataset.gene_names(matrix.key), genes)
-        for dataset, matrix in zip(study.datasets, matrices, strict=True)
+        _columns(own_genes(dataset, matrix), genes) for dataset, matrix in zip(study.datasets, matrices, strict=True)
     ]
 
     def blocks() -> Iterator[Block]:

@@ -57,6 +57,24 @@ class TestChoice:
         assert choose_matrices(told)[0].kind is MatrixKind.LOG
 
 
+def test_names_of_genes_by_a_column(tmp_path: Path, open_files: Opener) -> None:
+    counts = some_counts(6, 3)
+    raw = ad.AnnData(some_counts(6, 5), var=pd.DataFrame(index=[f"R{place}" for place in range(5)]))
+    one = write_study(tmp_path / "a.h5ad", cells=6, genes=3, x=counts, raw=raw, var={"symbol": ["C", "A", "B"]})
+    two = write_study(tmp_path / "b.h5ad", cells=6, genes=3, x=counts, var={"symbol": ["A", "", "C"]})
+    study = open_files(one, two)
+    # Of raw, which has more genes, they have no such names.
+    matrices = choose_matrices(study, gene_column="symbol")
+    assert [(chosen.key, chosen.gene_column) for chosen in matrices] == [("X", "symbol"), ("X", "symbol")]
+    with study_query(study, matrices) as query:
+        assert list(query.genes) == ["C", "A"]
+        np.testing.assert_array_equal(values(query), np.concatenate([counts[:, [0, 1]], counts[:, [2, 0]]]))
+    assert gene_names(study, choose_matrices(study, "X", "_index")) == ["GENE0", "GENE1", "GENE2"]
+    for key, column in (("raw/X", "symbol"), (None, "none")):
+        with pytest.raises(UnknownColumn, match=f'have no column of names "{column}"'):
+            choose_matrices(open_files(one), key, column)
+
+
 @pytest.mark.parametrize("storage", STORAGES)
 def test_one_file(tmp_path: Path, open_files: Opener, storage: str) -> None:
     counts = some_counts(20, 6)

@@ -18,7 +18,8 @@ from iscan_dash.core.study.columns import (
     category_from_values,
     value_text,
 )
-from iscan_dash.core.study.elements import encoding, n_values, read_element, read_levels
+from iscan_dash.core.study.elements import encoding, n_values, read_element, read_levels, read_texts
+from iscan_dash.core.study.gene_table import GeneTable
 from iscan_dash.core.study.matrices import Matrix, find_matrices
 from iscan_dash.errors import DataError, UnknownColumn
 
@@ -141,7 +142,7 @@ class Dataset:
             for start in range(0, self.n_cells, CHUNK):
                 yield element[start : start + CHUNK].tolist()
             return
-        yield [text.encode() for text in _texts(obs, key)]
+        yield [text.encode() for text in read_texts(obs, key)]
 
     @cached_property
     def embeddings(self) -> tuple[str, ...]:
@@ -158,17 +159,21 @@ class Dataset:
         xy: np.ndarray = self.file["obsm"][name][:, :2].astype(np.float32)
         return xy
 
-    def gene_names(self, matrix: str = "X") -> tuple[str, ...]:
-        """Return the gene names of a matrix: its var index, or symbols when the index holds Ensembl ids."""
-        return self._raw_names if matrix == "raw/X" else self._var_names
+    def genes(self, matrix: str = "X") -> GeneTable:
+        """Return the table of genes of a matrix."""
+        return self._raw_genes if matrix == "raw/X" else self._genes
+
+    def gene_names(self, matrix: str = "X", column: str | None = None) -> tuple[str, ...]:
+        """Return the gene names of a matrix, in a column of its table of genes; see `GeneTable.names`."""
+        return self.genes(matrix).names(column)
 
     @cached_property
-    def _var_names(self) -> tuple[str, ...]:
-        return _index(self.file["var"])
+    def _genes(self) -> GeneTable:
+        return GeneTable(self.file["var"], self.path.name)
 
     @cached_property
-    def _raw_names(self) -> tuple[str, ...]:
-        return _index(self.file["raw/var"])
+    def _raw_genes(self) -> GeneTable:
+        return GeneTable(self.file["raw/var"], f"raw in {self.path.name}")
 
     def is_unchanged(self) -> bool:
         """Tell whether the file on disk is still the one that was opened, as far as its time and size show."""
@@ -280,22 +285,6 @@ def _as_column(name: str, values: Any) -> Column:
         # Of finer times than microseconds Python makes whole numbers.
         values = values.astype(f"{values.dtype.kind}8[us]")
     return category_from_values(name, np.asarray(values, dtype=object))
-
-
-def _index(var: h5py.Group) -> tuple[str, ...]:
-    from iscan_dash.core.study.genes import SYMBOL_COLUMNS, inspect_genes
-
-    names = _texts(var, _text(var.attrs["_index"]))
-    if inspect_genes(names).identifiers == "Ensembl":
-        for column in SYMBOL_COLUMNS:
-            if column in var:
-                return tuple(symbol or name for symbol, name in zip(_texts(var, column), names, strict=True))
-    return tuple(names)
-
-
-def _texts(table: h5py.Group, column: str) -> list[str]:
-    """Read a column as text, "" where it is missing."""
-    return [value_text(value) or "" for value in np.asarray(read_element(table, column))]
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -3,6 +3,9 @@
 from typing import Any
 
 import h5py
+import numpy as np
+
+from iscan_dash.core.study.columns import value_text
 
 
 def read_element(group: h5py.Group, key: str) -> Any:
@@ -37,6 +40,11 @@ def read_levels(group: h5py.Group, key: str) -> Any:
 
     element = group[key]
     return read_elem(group[element.attrs["categories"]] if _is_old_category(element) else element["categories"])
+
+
+def read_texts(table: h5py.Group, column: str) -> list[str]:
+    """Read a column as text, ``""`` where it is missing."""
+    return [value_text(value) or "" for value in np.asarray(read_element(table, column))]
 
 
 def encoding(element: h5py.Group | h5py.Dataset) -> str:
