@@ -22,6 +22,7 @@ from iscan_dash.cli_common import (
     study_options,
     with_options,
 )
+from iscan_dash.cli_enrich import enrich
 from iscan_dash.cli_predict import predict, references
 from iscan_dash.errors import IscanError, UnknownColumn
 from iscan_dash.settings import Settings
@@ -68,6 +69,7 @@ def main() -> None:
 
 
 main.add_command(predict)
+main.add_command(enrich)
 main.add_command(references)
 
 

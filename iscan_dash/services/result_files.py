@@ -1,4 +1,4 @@
-"""Files of results beside the drafts: what is too large for the journal, one file for each annotation that has some."""
+"""Results beside the drafts, too large for the journal: a file for each annotation that has some, or a folder."""
 
 import os
 import re
@@ -75,3 +75,63 @@ def find_result(folder: Path, annotation_id: str) -> Path | None:
     if not re.fullmatch(r"[0-9a-f]{32}", annotation_id):
         return None
     return next(folder.glob(f"*-results/{annotation_id}.npz"), None)
+
+
+def put_folder(source: Path, place: DraftPlace, result_id: str) -> Path:
+    """Put a folder of plain files beside the drafts; when this returns it is on the disk, whole.
+
+    Parameters
+    ----------
+    source
+        The folder. Its files are moved where that is possible, else copied.
+    place
+        Where the drafts are.
+    result_id
+        What it is called; nothing is called so yet.
+
+    Raises
+    ------
+    OSError
+        The disk is full or the folder cannot be written; nothing is left there.
+    """
+    place.results.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for old in place.results.glob(".*.folder"):
+        with suppress(OSError):
+            if time.time() - old.stat().st_mtime > ABANDONED:
+                shutil.rmtree(old)
+    part = place.results / f".{uuid4().hex}.folder"
+    try:
+        part.mkdir(mode=0o700)
+        for file in source.iterdir():
+            moved = part / file.name
+            try:
+                file.replace(moved)
+            except OSError:
+                # On another disk.
+                shutil.copyfile(file, moved)
+            moved.chmod(0o600)
+            sync(moved)
+        sync(part)
+        path = place.results / result_id
+        part.replace(path)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    sync(path.parent)
+    return path
+
+
+def find_folder(place: DraftPlace, result_id: str) -> Path | None:
+    """Return the folder of a result of a user, None when there is none.
+
+    Parameters
+    ----------
+    place
+        Where the user's drafts are.
+    result_id
+        Its id, whoever says so.
+    """
+    if not re.fullmatch(r"[0-9a-f]{32}", result_id):
+        return None
+    path = place.results / result_id
+    return path if path.is_dir() else None

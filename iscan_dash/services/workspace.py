@@ -180,7 +180,7 @@ class Workspace(Labelling):
             A source does not exist.
         """
         recipe = replace(recipe, default=check_label(recipe.default), max_items=self.max_items)
-        key = (tuple(sources), recipe, cells, tuple(self._version(source) for source in sources))
+        key = (tuple(sources), recipe, cells, tuple(self.version_of(source) for source in sources))
         with self._lock:
             if key in self._previews:
                 self._previews.move_to_end(key)
@@ -193,7 +193,14 @@ class Workspace(Labelling):
                 self._previews.popitem(last=False)
         return combined
 
-    def _version(self, source: Source) -> Any:
+    def version_of(self, source: Source) -> Any:
+        """Return what changes when a column, or an annotation, has other labels.
+
+        Raises
+        ------
+        UnknownColumn
+            There is no such annotation.
+        """
         if source.kind == "annotation":
             return self.annotation(source.key).version
         info = self._study.columns.get(source.key)
@@ -229,6 +236,32 @@ class Workspace(Labelling):
             description += f" for {counted(int(cells.mask.sum()), 'filtered cell')}"
         colours = self._inherited_colours(sources, combined.labels[1:])
         return self._create(name, combined, "existing" if sources else "empty", kept, description, colours)
+
+    def create_labelled(
+        self, name: str, combined: Combined, origin: str, recipe: Mapping[str, Any], description: str
+    ) -> Annotation:
+        """Make an annotation of labels that were worked out.
+
+        Parameters
+        ----------
+        name
+            Its name.
+        combined
+            The labels, the default first, and that of each cell.
+        origin, recipe, description
+            Where it comes from, how it can be made again, and what the history says.
+
+        Raises
+        ------
+        NameRefused
+            The name breaks a rule or is taken.
+        EditConflict
+            The study's files changed.
+        StorageError
+            It cannot be written.
+        """
+        self.open()
+        return self._create(name, combined, origin, recipe, description)
 
     def _inherited_colours(self, sources: Sequence[Source], labels: Sequence[str]) -> dict[str, str]:
         """Let a plain copy keep the colours of its source; give other labels colours of their own."""
