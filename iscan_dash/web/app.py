@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from iscan_dash.core.references import Registry
 from iscan_dash.core.study import open_study
 from iscan_dash.errors import IscanError
+from iscan_dash.services.gene_sets import GeneSetCollections
 from iscan_dash.services.hashes import FileHashes
 from iscan_dash.services.jobs import Jobs
 from iscan_dash.services.workspaces import Workspaces
@@ -93,7 +94,8 @@ def create_app(settings: Settings) -> Dash:
     )
     folders = {"references": str(registry.installed), "shared": str(registry.shared) if registry.shared else None}
     jobs = Jobs(workspaces, settings.data_dir, options=folders, most_running=settings.running_jobs)
-    services = Services(workspaces, hashes, jobs, registry)
+    gene_sets = GeneSetCollections(settings.data_dir.absolute(), registry.shared)
+    services = Services(workspaces, hashes, jobs, registry, gene_sets)
     server.extensions["iscan"] = services
     routes.register(server, services)
     selections.register_routes(server, services)

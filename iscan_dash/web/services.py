@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from iscan_dash.core.references import Registry
 from iscan_dash.services.edit_table import EditTable
+from iscan_dash.services.enrichments import Enrichments
 from iscan_dash.services.expression_samples import ExpressionSamples
+from iscan_dash.services.gene_sets import GeneSetCollections
 from iscan_dash.services.hashes import FileHashes
 from iscan_dash.services.inspection import Inspection
 from iscan_dash.services.jobs import Jobs
@@ -46,6 +48,8 @@ class Desk:
         The grid in which labels are edited, with its ticks.
     inspection
         What cells are made of, and their marker genes.
+    enrichments
+        Results of gene-set scoring.
     """
 
     workspace: Workspace
@@ -57,6 +61,7 @@ class Desk:
     selections: Selections
     edit_table: EditTable
     inspection: Inspection
+    enrichments: Enrichments
 
 
 class Services:
@@ -72,13 +77,23 @@ class Services:
         What takes longer than a request may; each job says whose it is.
     registry
         The references that cell types are predicted by.
+    gene_sets
+        The collections of gene sets.
     """
 
-    def __init__(self, workspaces: Workspaces, hashes: FileHashes, jobs: Jobs, registry: Registry) -> None:
+    def __init__(
+        self,
+        workspaces: Workspaces,
+        hashes: FileHashes,
+        jobs: Jobs,
+        registry: Registry,
+        gene_sets: GeneSetCollections,
+    ) -> None:
         self.workspaces = workspaces
         self.hashes = hashes
         self.jobs = jobs
         self.registry = registry
+        self.gene_sets = gene_sets
         self.preflights = Preflights(Predictor(registry))
         self._expression = ExpressionSamples()
         self.is_closing = threading.Event()
@@ -131,6 +146,11 @@ class Services:
         """What cells are made of, and their marker genes."""
         return self._own().inspection
 
+    @property
+    def enrichments(self) -> Enrichments:
+        """Results of gene-set scoring."""
+        return self._own().enrichments
+
     def _own(self) -> Desk:
         user = current_user()
         return self.desk(user.id, user.name)
@@ -153,6 +173,7 @@ class Services:
                         workspace, selections.mask, selections.text, lambda: int(selections.state()["mask_version"])
                     ),
                     Inspection(workspace, self._expression),
+                    Enrichments(workspace),
                 )
             return self._desks[user]
 
