@@ -25,6 +25,11 @@ class Workspaces:
     is_closed
         Whether annotations are switched off.
 
+    Attributes
+    ----------
+    folder
+        Where drafts go.
+
     Raises
     ------
     StorageError
@@ -45,7 +50,7 @@ class Workspaces:
         self.is_closed = is_closed
         self._file = annotations_file.absolute() if annotations_file else None
         asked = self._file.parent if self._file else annotations_dir
-        self._folder = annotations_folder(asked, study)
+        self.folder = annotations_folder(asked, study)
         self._lock = threading.Lock()
         self._of_user: dict[str, Workspace] = {}
         self._shared: SharedAnnotations | None = None
@@ -67,7 +72,7 @@ class Workspaces:
                     self.study,
                     user=user,
                     user_name=user_name,
-                    folder=self._folder,
+                    folder=self.folder,
                     file=self._file,
                     shared=self.shared,
                     max_items=self.max_items,
@@ -87,7 +92,7 @@ class Workspaces:
         if self._file is not None or self.is_closed:
             return None
         if self._shared is None:
-            self._shared = SharedAnnotations(self._folder, self.study.fingerprint, self.study.n_cells)
+            self._shared = SharedAnnotations(self.folder, self.study.fingerprint, self.study.n_cells)
         return self._shared
 
     def close(self) -> None:

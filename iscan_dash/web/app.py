@@ -20,7 +20,18 @@ from iscan_dash.services.hashes import FileHashes
 from iscan_dash.services.jobs import Jobs
 from iscan_dash.services.workspaces import Workspaces
 from iscan_dash.settings import Settings
-from iscan_dash.web import bundle, compression, first_picture, identity, layout, once, routes, security, selections
+from iscan_dash.web import (
+    bundle,
+    compression,
+    first_picture,
+    identity,
+    layout,
+    once,
+    probes,
+    routes,
+    security,
+    selections,
+)
 from iscan_dash.web.checked import CheckedDash
 from iscan_dash.web.components import cell_filter, history, naming, plot_grid, plot_panel, toast, topbar
 from iscan_dash.web.ids import Shell
@@ -98,6 +109,7 @@ def create_app(settings: Settings) -> Dash:
     services = Services(workspaces, hashes, jobs, registry, gene_sets)
     server.extensions["iscan"] = services
     routes.register(server, services)
+    probes.register(server, services)
     selections.register_routes(server, services)
     # Without annotations there are no pages of them, at their addresses neither.
     pages = (data,) if workspaces.is_closed else (data, annotate, references, study_logs, export)

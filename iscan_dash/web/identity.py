@@ -12,7 +12,7 @@ from iscan_dash.services.accounts import Accounts, checked_name
 from iscan_dash.services.secret import load_secret
 from iscan_dash.settings import Settings
 from iscan_dash.web import sign_in
-from iscan_dash.web.security import STATIC, cookie_name, refusal
+from iscan_dash.web.security import ALIVE, READY, STATIC, cookie_name, refusal
 
 COOKIE = "iscan-user"
 """How the cookie's name begins; see `cookie_name`."""
@@ -20,7 +20,7 @@ COOKIE = "iscan-user"
 COOKIE_AGE = 400 * 86_400
 """The longest that browsers keep a cookie; each visit begins it anew."""
 
-OPEN = (*STATIC, sign_in.PAGE, "/sign-out")
+OPEN = (*STATIC, sign_in.PAGE, "/sign-out", ALIVE, READY)
 """Where the addresses begin that anybody may ask for."""
 
 PAGES = ("/", "/<path:path>")

@@ -24,6 +24,10 @@ LARGEST_UPLOAD = 200 << 20
 STATIC = ("/assets/", "/bundle/", "/bootstrap/", "/_dash-component-suites/", "/_favicon.ico")
 """Where the addresses of files begin that are the same for everybody."""
 
+ALIVE = "/healthz"
+READY = "/readyz"
+"""What a process manager asks for, by whatever name it knows the machine."""
+
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 HEADERS = {
@@ -73,8 +77,9 @@ def register(server: flask.Flask, app: Dash, settings: Settings) -> None:
 
     @server.before_request
     def refuse() -> flask.Response | None:
-        # Flask's own list of trusted hosts knows no IPv6 addresses.
-        if hosts and host_name(flask.request.headers.get("Host", "")) not in hosts:
+        # Flask's own list of trusted hosts knows no IPv6 addresses. Whoever probes asks for the address of the machine.
+        is_probe = flask.request.path in {ALIVE, READY}
+        if hosts and not is_probe and host_name(flask.request.headers.get("Host", "")) not in hosts:
             return refusal(
                 "This server does not answer to that name. Whoever runs it can add it to ISCAN_ALLOWED_HOSTS.", 400
             )
