@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from iscan_dash.core import enrichment as engine
 from iscan_dash.core.annotations.names import check_name
 from iscan_dash.core.words import counted
 from iscan_dash.services.enrichment import score_study
@@ -34,7 +35,15 @@ class EnrichmentJob:
     def steps(self, parameters: Mapping[str, Any]) -> Mapping[str, float]:
         """Return the steps, as `score_study` tells them."""
         average = 40 if parameters["method"] == "module" else 0
-        return {"load": 1, "match genes": 2, "Preparing (once)": 3, "average": average, "score": 80, "save": 5}
+        return {
+            "load": 1,
+            "match genes": 2,
+            "Preparing (once)": 3,
+            "average": average,
+            "score": 70,
+            "rank": 10,
+            "save": 5,
+        }
 
     def work(self, task: Task) -> None:
         """Score the cells and write what was found."""
@@ -43,8 +52,10 @@ class EnrichmentJob:
         folder.mkdir()
         parameters = read_parameters(task.parameters)
         scored = score_study(task.study, parameters, threads=task.threads, control=task.control, folder=folder)
+        task.control.tell("rank", 0, 1)
+        ranked = engine.rank_scores(scored.scores, threads=task.threads)
         task.control.tell("save", 0, 1)
-        save_result(folder, scored)
+        save_result(folder, scored, ranked)
         for text in scored.warnings:
             log.info("warning: %s", text)
 

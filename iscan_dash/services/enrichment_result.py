@@ -13,11 +13,12 @@ from iscan_dash.core import enrichment as engine
 from iscan_dash.core.selection.mask_codec import decode, encode
 from iscan_dash.errors import StorageError
 from iscan_dash.services.enrichment import Scored
+from iscan_dash.services.processes import processors
 
 FORMAT = 1
 """Version of the folder's layout; a newer one is refused rather than misread."""
 
-KNOWN, CELLS = "result.json", "cells.bin"
+KNOWN, CELLS, RANKS, TIES = "result.json", "cells.bin", "ranks.npy", "ties.npy"
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +97,26 @@ class EnrichmentResult:
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise _unreadable(self.folder, error) from error
 
+    @cached_property
+    def ranked(self) -> engine.RankedScores:
+        """The cells ranked by their scores, which no grouping changes; ranked anew where that was not kept.
 
-def save_result(folder: Path, scored: Scored) -> None:
+        Raises
+        ------
+        StorageError
+            The folder is gone or damaged.
+        """
+        try:
+            # Mapped, and as plain arrays that might be written to: kernels know no others.
+            ranks, ties = (np.asarray(np.load(self.folder / name, mmap_mode="c")) for name in (RANKS, TIES))
+        except (OSError, ValueError):
+            return engine.rank_scores(self.scores, threads=processors())
+        if ranks.shape != self.scores.score.shape:
+            return engine.rank_scores(self.scores, threads=processors())
+        return engine.RankedScores(ranks, ties)
+
+
+def save_result(folder: Path, scored: Scored, ranked: engine.RankedScores | None = None) -> None:
     """Complete a folder that has the scores already with what else is kept.
 
     Parameters
@@ -106,7 +125,12 @@ def save_result(folder: Path, scored: Scored) -> None:
         The folder that cells were scored into.
     scored
         What was found.
+    ranked
+        The cells ranked by their scores; with them the first look at groups takes no time.
     """
+    if ranked is not None:
+        np.save(folder / RANKS, ranked.ranks)
+        np.save(folder / TIES, ranked.ties)
     known = {
         "format": FORMAT,
         "recipe": scored.recipe,

@@ -8,7 +8,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -49,7 +48,7 @@ MOST_ORDERED = 1000
 """Groups or sets up to which they are clustered."""
 
 RESULTS, TABLES = 2, 8
-"""Results that are kept ranked, and tables that are kept."""
+"""Results and tables that are kept open."""
 
 MISSING = "(missing)"
 """What the group of cells without a value is called."""
@@ -341,7 +340,6 @@ class Enrichments:
         self._workspace = workspace
         self._lock = threading.RLock()
         self._results: OrderedDict[str, tuple[Path, EnrichmentResult]] = OrderedDict()
-        self._ranked: OrderedDict[str, engine.RankedScores] = OrderedDict()
         self._tables: OrderedDict[Any, GroupedScores] = OrderedDict()
         self._genes: OrderedDict[Any, dict[str, Any]] = OrderedDict()
 
@@ -425,7 +423,6 @@ class Enrichments:
     def _forget(self, result_id: str) -> None:
         with self._lock:
             self._results.pop(result_id, None)
-            self._ranked.pop(result_id, None)
             for key in [key for key in self._tables if key[0] == result_id]:
                 del self._tables[key]
 
@@ -487,7 +484,7 @@ class Enrichments:
         with self._lock:
             # Of two that ask for the same, one waits: both would need all processors.
             if key not in self._tables:
-                self._tables[key] = self._grouped(result_id, result, by, column, stamp)
+                self._tables[key] = group_scores(result, by, column, stamp)
                 while len(self._tables) > TABLES:
                     self._tables.popitem(last=False)
             self._tables.move_to_end(key)
@@ -545,22 +542,6 @@ class Enrichments:
         version = self._workspace.version_of(by)
         seen = repr((result_id, by, version, column.labels)).encode()
         return hashlib.blake2b(seen, digest_size=8).hexdigest()
-
-    def _grouped(
-        self, result_id: str, result: EnrichmentResult, by: Source, column: CategoryColumn, stamp: str
-    ) -> GroupedScores:
-        threads = processors()
-        ranked = self._ranked.get(result_id)
-        grouped = group_scores(result, by, column, stamp, lambda: ranked or self._rank(result_id, result, threads))
-        with suppress(KeyError):
-            self._ranked.move_to_end(result_id)
-        return grouped
-
-    def _rank(self, result_id: str, result: EnrichmentResult, threads: int) -> engine.RankedScores:
-        ranked = self._ranked[result_id] = engine.rank_scores(result.scores, threads=threads)
-        while len(self._ranked) > RESULTS:
-            self._ranked.popitem(last=False)
-        return ranked
 
     # -- labels ------------------------------------------------------------------------------------------------------
 
@@ -642,7 +623,7 @@ def keep_result(workspace: Workspace, result_id: str, name: str, source: Path) -
     result = EnrichmentResult.load(source)
     recipe = result.recipe
     try:
-        put_folder(source, workspace.place, result_id)
+        folder = put_folder(source, workspace.place, result_id)
     except OSError as error:
         raise StorageError(
             f"The result cannot be kept in {workspace.place.results}: {error.strerror or error}. Free the disk or "
@@ -664,7 +645,12 @@ def keep_result(workspace: Workspace, result_id: str, name: str, source: Path) -
             collection=recipe["collection"],
             cells="" if recipe["cells"] is None else str(recipe["cells"].get("text", "")),
         )
-        _keep(workspace, [*entries, entry])
+        try:
+            _keep(workspace, [*entries, entry])
+        except StorageError:
+            # Nobody would ever find it.
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
     return entry
 
 
@@ -698,7 +684,6 @@ def group_scores(
     by: Source,
     column: CategoryColumn,
     stamp: str = "",
-    ranked: Any = None,
 ) -> GroupedScores:
     """Compute the statistics of a result for the groups of a column.
 
@@ -708,8 +693,6 @@ def group_scores(
         The result.
     by, column, stamp
         The column, and what changes when it does.
-    ranked
-        Gives the ranked scores; they are ranked anew when None.
 
     Raises
     ------
@@ -734,10 +717,7 @@ def group_scores(
         number_of[-1] = len(groups)
         groups.append(Group(None, int(tally[0])))
     own = number_of[codes]
-    threads = processors()
-    table = engine.group_table(
-        result.scores, own, len(groups), ranked=ranked() if ranked is not None else None, threads=threads
-    )
+    table = engine.group_table(result.scores, own, len(groups), ranked=result.ranked, threads=processors())
     n_empty = len(column.labels) - len(present)
     return GroupedScores(result, by, column.name, stamp, tuple(groups), own, table, n_empty)
 

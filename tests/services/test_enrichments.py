@@ -1,5 +1,6 @@
 """Enrichment: from gene sets by way of a job to a table of groups and an annotation, against golden tables."""
 
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,8 +23,10 @@ from iscan_dash.errors import (
     UnknownColumn,
 )
 from iscan_dash.services import enrichments as module
-from iscan_dash.services.enrichment import enrichment_preflight, match_genes
+from iscan_dash.services import result_files
+from iscan_dash.services.enrichment import enrichment_preflight, match_genes, score_study
 from iscan_dash.services.enrichment_parameters import EnrichmentParameters, plain_parameters, read_parameters
+from iscan_dash.services.enrichment_result import EnrichmentResult
 from iscan_dash.services.enrichments import Enrichments, GroupChoice, LabelChoice
 from iscan_dash.services.job_table import Job, JobState
 from iscan_dash.services.jobs import Jobs
@@ -282,6 +285,76 @@ def test_the_list(
     (enrichments.result(second).folder / "result.json").write_text("{")
     with pytest.raises(StorageError, match="Run the analysis again"):
         Enrichments(ada).result(second)
+
+
+@needs_golden
+def test_a_result_that_cannot_be_kept_leaves_nothing(
+    jobs: Jobs, ada: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    parameters = replace(golden_parameters(), sets=golden_sets()[:2])
+    with monkeypatch.context() as patch:
+        patch.setattr(result_files, "sync", full)
+        job = run(jobs, ada, parameters)
+    assert job.state is JobState.FAILED and "No space left on device. Free the disk" in job.message
+    assert Enrichments(ada).list() == []
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_keep", lambda *_: (_ for _ in ()).throw(StorageError("no journal")))
+        job = run(jobs, ada, parameters)
+    assert job.state is JobState.FAILED and list(ada.place.results.iterdir()) == []
+    job = run(jobs, ada, parameters)
+    (folder,) = ada.place.results.iterdir()
+    assert job.state is JobState.FINISHED and folder.name == job.result
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+    # Cells were ranked by the worker; where that is gone they are ranked anew.
+    kept = EnrichmentResult.load(folder).ranked
+    (folder / "ranks.npy").unlink()
+    again = EnrichmentResult.load(folder).ranked
+    assert (kept.ranks == again.ranks).all() and (kept.ties == again.ties).all()
+
+
+@needs_golden
+def test_a_result_on_another_disk_is_copied(jobs: Jobs, ada: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    replacing = Path.replace
+
+    def elsewhere(self: Path, target: Path) -> Path:
+        if ".folder" in str(target.parent):
+            raise OSError(18, "Invalid cross-device link")
+        return replacing(self, target)
+
+    monkeypatch.setattr(Path, "replace", elsewhere)
+    job = run(jobs, ada, replace(golden_parameters(), sets=golden_sets()[:2]))
+    assert job.state is JobState.FINISHED, job.message
+    assert len(Enrichments(ada).table(job.result or "", LOUVAIN).groups) == 11
+
+
+def test_several_files_are_scored_as_one(tmp_path: Path, open_files: Opener) -> None:
+    random = np.random.default_rng(5)
+    genes = [f"GENE{place}" for place in range(60)]
+    counts = random.poisson(0.7, (40, 60)).astype(np.float32)
+    order = random.permutation(60)
+    whole = open_files(write_study(tmp_path / "whole.h5ad", cells=40, genes=genes, x=counts))
+    halves = open_files(
+        write_study(tmp_path / "a.h5ad", cells=25, genes=genes, x=counts[:25]),
+        write_study(
+            tmp_path / "b.h5ad",
+            cells=15,
+            genes=[genes[place] for place in order],
+            x=sparse.csc_matrix(counts[25:, order]),
+        ),
+    )
+    sets = (GeneSet("some", tuple(genes[:9])), GeneSet("other", tuple(genes[20:30]), tuple(genes[40:43])))
+    for method in ("ucell", "aucell", "module", "ulm"):
+        parameters = EnrichmentParameters(sets, method=method, any_organism=True)
+        one, two = score_study(whole, parameters).scores, score_study(halves, parameters).scores
+        np.testing.assert_allclose(one.expression, two.expression, rtol=1e-5)
+        np.testing.assert_allclose(one.score, two.score, rtol=1e-5, atol=1e-7)
+        cells = np.arange(40) % 2 == 0
+        some = score_study(halves, replace(parameters, cells=encode(cells))).scores
+        if method != "module":
+            np.testing.assert_allclose(some.score, two.score[:, cells], rtol=1e-5, atol=1e-7)
 
 
 @needs_golden
