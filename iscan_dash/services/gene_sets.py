@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -97,6 +98,11 @@ class GeneSetCollection:
     changed: str = ""
     problem: str = ""
 
+    @cached_property
+    def n_genes(self) -> int:
+        """Different genes of all sets."""
+        return len({gene for own in self.sets for gene in (*own.genes, *own.negative)})
+
     def to_json(self, *, with_sets: bool = False) -> dict[str, Any]:
         """Return it as plain values."""
         values = {
@@ -106,7 +112,7 @@ class GeneSetCollection:
             "organism": self.organism,
             "description": self.description,
             "n_sets": len(self.sets),
-            "n_genes": len({gene for own in self.sets for gene in (*own.genes, *own.negative)}),
+            "n_genes": self.n_genes,
             "version": self.version,
             "changed": self.changed,
             "problem": self.problem,

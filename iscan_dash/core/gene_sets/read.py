@@ -327,7 +327,7 @@ def _read_gmt(lines: list[str], found: "_Builder") -> None:
 
 def _weighted(cell: str) -> tuple[str, float]:
     """Read a gene of GMT, which may have a weight as Enrichr writes it: ``CD3D,1.0``."""
-    found = _WEIGHTED.fullmatch(cell.strip())
+    found = _WEIGHTED.fullmatch(cell.strip()) if "," in cell else None
     return (found.group(1), float(found.group(2))) if found else (cell, 1.0)
 
 
@@ -496,6 +496,7 @@ class _Builder:
         self.notes: list[str] = []
         self.n_nameless = 0
         self._sets: list[GeneSet] = []
+        self._plain: dict[str, str] = {}
         self._said: dict[str, dict[str, None]] = {}
         self._n: dict[str, int] = {}
         self._n_genes = 0
@@ -518,7 +519,11 @@ class _Builder:
         high: dict[str, None] = {}
         low: dict[str, None] = {}
         for given, weight in genes:
-            gene, is_low = self._gene(given, kept, weight)
+            # Most genes of a large file were met before, and there is nothing to say of them.
+            gene = self._plain.get(given) if weight == 1 else None
+            is_low = False
+            if gene is None:
+                gene, is_low = self._gene(given, kept, weight)
             if gene is None:
                 continue
             if gene in high or gene in low:
@@ -564,6 +569,8 @@ class _Builder:
         was = mangled(text)
         if was is not None:
             self._note("mangled", f"{text} in {name}" + (f" (was it {was}?)" if was else ""))
+        elif text == given:
+            self._plain[given] = text
         return text, is_low
 
     def _note(self, what: str, example: str) -> None:
