@@ -31,7 +31,8 @@ MANGLED = re.compile(
 DATED = {"mar": "MARCHF", "sep": "SEPTIN", "dec": "DELEC", "oct": "POU5F", "apr": "APR", "nov": "NOV"}
 """What genes were called that Excel takes for dates: their names of today, by month."""
 
-_EDGES = " \t\r\n\v\f\"'`\u00a0\u200b\u200c\u200d\u2060\ufeff"
+_EDGES = " \t\r\n\v\f\u00a0\u200b\u200c\u200d\u2060\ufeff"
+_QUOTES = "\"'`"
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def check_set_name(text: str) -> str:
     >>> check_set_name(" T cell,  CD4+ ")
     'T cell,  CD4+'
     """
-    kept = plain_label(unicodedata.normalize("NFC", text)).strip(_EDGES)
+    kept = _bare(plain_label(unicodedata.normalize("NFC", text)))
     if not kept:
         raise NameRefused("E01", "Enter a name.")
     if len(kept) > NAME_LENGTH:
@@ -126,9 +127,17 @@ def clean_gene(text: str) -> str:
     >>> clean_gene(' "CD3D" '), clean_gene("ENSG00000167286.9"), clean_gene("AC004556.1")
     ('CD3D', 'ENSG00000167286', 'AC004556.1')
     """
-    kept = unicodedata.normalize("NFC", text).strip(_EDGES)
+    kept = _bare(unicodedata.normalize("NFC", text))
     versioned = VERSIONED.fullmatch(kept)
     return versioned.group(1) if versioned else kept
+
+
+def _bare(text: str) -> str:
+    """Take spaces off the ends of a text, and quotes around it."""
+    kept = text.strip(_EDGES)
+    while len(kept) > 1 and kept[0] == kept[-1] and kept[0] in _QUOTES:
+        kept = kept[1:-1].strip(_EDGES)
+    return kept.strip('"')
 
 
 def is_gene(text: str) -> bool:

@@ -1,5 +1,6 @@
 """Read gene sets from whatever labs have: the content says which format it is, and a report what became of it."""
 
+import ast
 import csv
 import io
 import json
@@ -29,6 +30,9 @@ MOST_BYTES = 32 * 2**20
 MOST_SETS = 20_000
 MOST_GENES = 2_000_000
 """Genes of all sets together."""
+
+MOST_LITERAL = 2**20
+"""Characters of lists and dictionaries of Python; they take much more memory than JSON does."""
 
 SHOWN = 5
 """Examples in a sentence."""
@@ -204,7 +208,7 @@ def _read(text: str, found: "_Builder", read_as: str | None, top: int, *, is_fil
     header = [_column_name(cell) for cell in rows[0]] if rows else []
     kind = read_as or _kind_of(header, rows, delimiter, lines, is_file=is_file)
     if kind in {"cellxgene", "long", "ranked"}:
-        _read_long(header, rows[1:], found, kind, top)
+        _read_long(rows, found, kind, top)
     elif kind == "gmt":
         _read_gmt(lines, found)
     elif kind == "wide":
@@ -225,13 +229,14 @@ def _kind_of(header: Row, rows: list[Row], delimiter: str, lines: list[str], *, 
         # Both in different columns: `name` may be of either.
         if has_genes and _first(header, SET_COLUMNS, but=_first(header, GENE_COLUMNS)) is not None:
             return "long"
+    if _are_pairs(rows):
+        return "long"
     if any(_name_before_colon(line) for line in lines):
         return "lines"
     if delimiter == "\t":
         if _is_wide(rows):
             return "wide"
-        is_gmt = all(len(row) > 2 for row in rows) and not _are_all_symbols(rows)
-        return "gmt" if is_file or is_gmt else "list"
+        return "gmt" if is_file or not _are_all_symbols(rows) else "list"
     if delimiter and is_file and len(rows) > 1:
         return "wide"
     return "list"
@@ -254,6 +259,15 @@ def _is_wide(rows: list[Row]) -> bool:
         # Columns of sets end at different heights, rows of GMT at different widths.
         return down < right
     return bool(seconds) and not any("_" in row[0] or " " in row[0].strip() for row in rows[1:])
+
+
+def _are_pairs(rows: list[Row]) -> bool:
+    """Tell a long table without a header: sets that repeat, and a gene for each."""
+    if len(rows) < 2 or any(len(row) != 2 for row in rows):
+        return False
+    names = [row[0].strip() for row in rows]
+    genes = {row[1].strip() for row in rows}
+    return len(set(names)) < len(names) <= len(genes) * 2 and all(map(_SYMBOL.fullmatch, genes)) and all(names)
 
 
 def _gaps(lines: Iterable[Sequence[bool]]) -> int:
@@ -321,7 +335,10 @@ def _name_before_colon(line: str) -> tuple[str, str] | None:
 def _read_gmt(lines: list[str], found: "_Builder") -> None:
     for line in lines:
         name, _, rest = line.partition("\t")
-        about, _, genes = rest.partition("\t")
+        about, mark, genes = rest.partition("\t")
+        if not mark and "," in about and all(_SYMBOL.fullmatch(part) for part in _BETWEEN.split(about.strip())):
+            # No GMT, but what it means is plain.
+            about, genes = "", "\t".join(_BETWEEN.split(about.strip()))
         found.add(name, (_weighted(cell) for cell in genes.split("\t")), about)
 
 
@@ -344,8 +361,13 @@ def _read_wide(rows: list[Row], found: "_Builder") -> None:
         found.add(name or f"column {place + 1}", genes)
 
 
-def _read_long(header: Row, rows: list[Row], found: "_Builder", kind: str, top: int) -> None:
+def _read_long(rows: list[Row], found: "_Builder", kind: str, top: int) -> None:
+    first, *rows = rows
+    header = [_column_name(cell) for cell in first]
     gene_at = _first(header, ("gene_symbol",) if kind == "cellxgene" else GENE_COLUMNS)
+    if gene_at is None and kind == "long" and len(header) == 2:
+        # Without a header: what was taken for one is a row.
+        header, rows, gene_at = ["set", "gene"], [first, *rows], 1
     if gene_at is None:
         raise DataError(f"{found.title} has no column of genes. Call one of them gene, or gene_symbol.")
     set_at = _first(header, SET_COLUMNS, but=gene_at)
@@ -424,7 +446,9 @@ def _read_json(text: str, found: "_Builder") -> None:
     try:
         values = json.loads(text, parse_int=str, parse_float=str)
     except ValueError as error:
-        raise DataError(f"{found.title} begins like JSON but is not valid: {error}.") from error
+        values = _of_python(text)
+        if values is None:
+            raise DataError(f"{found.title} begins like JSON but is not valid: {error}.") from error
     if isinstance(values, dict) and isinstance(values.get("sets"), list):
         found.describe(values)
         values = values["sets"]
@@ -440,6 +464,26 @@ def _read_json(text: str, found: "_Builder") -> None:
             if not isinstance(own, dict) or not isinstance(own.get("name"), str):
                 raise DataError(f'{found.title} has a set without a name. Write {{"name": ["gene", ...]}}.')
             _read_json_set(own["name"], own, found)
+
+
+def _of_python(text: str) -> Any:
+    """Read what people copy from a notebook: lists and dictionaries with single quotes; None when it is not that."""
+    if len(text) > MOST_LITERAL:
+        return None
+    try:
+        values = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+    return _with_lists(values)
+
+
+def _with_lists(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {str(key): _with_lists(own) for key, own in values.items()}
+    if isinstance(values, list | tuple | set):
+        ordered = sorted(values, key=str) if isinstance(values, set) else values
+        return [_with_lists(own) for own in ordered]
+    return values
 
 
 def _read_json_set(name: str, own: Any, found: "_Builder") -> None:

@@ -38,6 +38,10 @@ FILES = {
     "wide with tabs": "T cell\tB cell\tNK\nCD3D\tMS4A1\tNKG7\nCD3E\tCD79A\t\nTRAC\t\t\n",
     "json": json.dumps(TWO),
     "json of MSigDB": json.dumps({name: {"geneSymbols": genes, "systematicName": "M1"} for name, genes in TWO.items()}),
+    "json, or nearly so": "{'T cell': ['CD3D', 'CD3E', 'TRAC'], 'B cell': ('MS4A1', 'CD79A')}",
+    "long without a header": "T cell,CD3D\nT cell,CD3E\nT cell,TRAC\nB cell,MS4A1\nB cell,CD79A\n",
+    "long, without a header, with tabs": "T cell\tCD3D\nT cell\tCD3E\nT cell\tTRAC\nB cell\tMS4A1\nB cell\tCD79A\n",
+    "gmt that is none": "T cell\tCD3D, CD3E,TRAC\nB cell\tMS4A1,CD79A\n",
     "lines": "T cell: CD3D, CD3E;TRAC\n\nB cell: MS4A1\tCD79A\n",
     "lines that go on": "T cell:\nCD3D\nCD3E\nTRAC\nB cell: MS4A1,\nCD79A\n",
 }
@@ -45,9 +49,11 @@ FILES = {
 
 @pytest.mark.parametrize("what", FILES)
 def test_every_format_is_known_by_its_content(what: str) -> None:
-    read = read_gene_sets(FILES[what].encode(), "sets.txt")
-    found = genes_of(read)
-    assert {name: found[name] for name in TWO} == TWO, read
+    for read in (read_gene_sets(FILES[what].encode(), "sets.txt"), read_gene_sets(FILES[what])):
+        found = genes_of(read)
+        assert {name: found[name] for name in TWO} == TWO, read
+        if what.startswith("wide"):
+            break
     assert what.startswith(read.read_as)
     assert read.organism in {"human", "unknown"} and not read.repeated
 
@@ -58,7 +64,15 @@ def test_descriptions_of_sets_and_genes_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["CD3D\nCD3E\nTRAC", "CD3D, CD3E, TRAC", "CD3D;CD3E;TRAC\n", "CD3D CD3E\tTRAC", "gene\nCD3D\nCD3E\nTRAC"]
+    "text",
+    [
+        "CD3D\nCD3E\nTRAC",
+        "CD3D, CD3E, TRAC",
+        "CD3D;CD3E;TRAC\n",
+        "CD3D\tCD3E\tTRAC",
+        "['CD3D', 'CD3E', 'TRAC']",
+        "gene\nCD3D\nCD3E\nTRAC",
+    ],
 )
 def test_a_list_of_genes_is_one_set(text: str) -> None:
     (own,) = read_gene_sets(text).sets
@@ -162,9 +176,13 @@ def test_excel_text_with_a_mark() -> None:
 
 
 def test_another_reading_can_be_asked_for() -> None:
-    text = "CD3D,MS4A1\nCD3E,CD79A\nTRAC,CD19\n"
+    text = "CD3D,MS4A1,X\nCD3E,CD79A,Y\nTRAC,CD19,Z\n"
     assert read_gene_sets(text).read_as == "list"
-    assert genes_of(read_gene_sets(text, read_as="wide")) == {"CD3D": ("CD3E", "TRAC"), "MS4A1": ("CD79A", "CD19")}
+    assert genes_of(read_gene_sets(text, read_as="wide")) == {
+        "CD3D": ("CD3E", "TRAC"),
+        "MS4A1": ("CD79A", "CD19"),
+        "X": ("Y", "Z"),
+    }
     with pytest.raises(DataError, match="no column of genes"):
         read_gene_sets(text, read_as="long")
     with pytest.raises(DataError, match="cannot be read as"):
@@ -173,6 +191,7 @@ def test_another_reading_can_be_asked_for() -> None:
 
 def test_names() -> None:
     assert check_set_name(" CD4+ T, naive/central\tmemory \u200b") == "CD4+ T, naive/central memory"
+    assert check_set_name('"stage 5\'"') == "stage 5'"
     for name, code in (("", "E01"), ("x" * 201, "E05"), ("a\x07b", "E06"), ("a\u202eb", "E06")):
         with pytest.raises(NameRefused) as caught:
             check_set_name(name)
