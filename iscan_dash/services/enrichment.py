@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -10,7 +11,7 @@ import numpy as np
 
 from iscan_dash import __version__
 from iscan_dash.core import enrichment as engine
-from iscan_dash.core.gene_sets.gene_set import species_of
+from iscan_dash.core.gene_sets.gene_set import GeneSet, species_of
 from iscan_dash.core.gene_sets.match import FoundSet, GeneIndex, match_set, match_warnings
 from iscan_dash.core.selection.mask_codec import decode
 from iscan_dash.core.singler.control import Control
@@ -113,8 +114,7 @@ def match_genes(study: Study, parameters: EnrichmentParameters) -> tuple[FoundSe
     PredictionRefused, UnknownColumn
         The study has no matrix that tells of expression.
     """
-    index = gene_index(study, choose_matrices(study, parameters.matrix))
-    return tuple(match_set(own, index) for own in parameters.sets)
+    return _matched(gene_index(study, choose_matrices(study, parameters.matrix)), parameters.sets)
 
 
 def enrichment_preflight(study: Study, parameters: EnrichmentParameters) -> EnrichmentPreflight:
@@ -134,7 +134,7 @@ def enrichment_preflight(study: Study, parameters: EnrichmentParameters) -> Enri
     if not n_cells:
         raise EnrichmentRefused("No cells match. Change the Cell Filter, or clear it.")
     index = gene_index(study, matrices)
-    matched = tuple(match_set(own, index) for own in parameters.sets)
+    matched = _matched(index, parameters.sets)
     asked, found = species_of(parameters.sets), index.species
     differs = asked != found and "unknown" not in {asked, found}
     what = parameters.collection or "The collection"
@@ -236,6 +236,12 @@ def gene_index(study: Study, matrices: Sequence[ChosenMatrix]) -> GeneIndex:
     if key not in known:
         known[key] = _gene_index(study, matrices)
     return known[key]
+
+
+@lru_cache(maxsize=8)
+def _matched(index: GeneIndex, sets: tuple[GeneSet, ...]) -> tuple[FoundSet, ...]:
+    """Find the genes of sets; a page asks for those of a whole collection at each change of its form."""
+    return tuple(match_set(own, index) for own in sets)
 
 
 def _gene_index(study: Study, matrices: Sequence[ChosenMatrix]) -> GeneIndex:
