@@ -6,6 +6,7 @@
   const AGAIN = 700; // ms until something that is being prepared is asked for again
   const LOOK = 5000; // ms between two looks at the references: one may have been dropped into the folder
   const SLIDER = { threshold: [0, 0.1, 0.005], nmads: [2, 5, 0.1] };
+  const INDEX = "_index"; // stands for the index of the table of genes
   const ENDED = 3; // predictions that ended, listed under those that run
   const FIELDS = ["name", "reference", "samples", "column", "threshold", "nmads", "matrix"];
 
@@ -39,6 +40,7 @@
     nmads: 3,
     no_pruning: false,
     matrix: "",
+    gene_column: "",
     any_organism: false,
   });
 
@@ -69,12 +71,13 @@
     if (!names.includes(form.column)) form.column = form.source === "cluster" && names.length ? names[0] : "";
     if (form.samples) form.samples = form.samples.filter((name) => offer.samples.some((sample) => sample.name === name));
     if (!offer.matrices.some(({ key }) => key === form.matrix)) form.matrix = "";
+    if (!offer.gene_columns.some(({ key }) => key === form.gene_column)) form.gene_column = "";
   }
 
   /** Change the form; what to expect of it is asked for anew. */
   function change(values, redraw = true) {
     Object.assign(form, values);
-    if ("reference" in values || "matrix" in values) form.any_organism = false;
+    if (["reference", "matrix", "gene_column"].some((key) => key in values)) form.any_organism = false;
     tidy();
     keep();
     if (redraw) show();
@@ -216,6 +219,14 @@
       make("option", { value: "", textContent: offer.recommended ? `Recommended (${offer.recommended})` : "Recommended" }),
       ...offer.matrices.map(({ key, kind }) => make("option", { value: key, textContent: `${key} (${kind})` })),
     );
+    const genes = make("select", { class: "form-select form-select-sm", id: "predict-genes", onchange: () => change({ gene_column: genes.value }) });
+    const geneName = (name) => (name === INDEX ? "index" : name);
+    genes.append(
+      ...offer.gene_columns.map(({ key, name, example }) => {
+        const says = key ? geneName(key) : `Found by itself (${name.split(", ").map(geneName).join(", ")})`;
+        return make("option", { value: key, textContent: example && key ? `${says}: ${example} ...` : says });
+      }),
+    );
     const grains = [
       ["main", "Main (coarse)"],
       ["fine", "Fine (detailed)"],
@@ -245,7 +256,7 @@
           numberPair("nmads", "Outlier cutoff (MADs)", "Lower prunes more cells to Unassigned; 100 and more prunes none"),
         ),
       ),
-      make("div", { class: "row-of-2" }, field("Matrix", matrix, errorOf("matrix"))),
+      make("div", { class: "row-of-2" }, field("Matrix", matrix, errorOf("matrix")), field("Gene id column", genes)),
     );
     const fields = make(
       "div",
@@ -323,6 +334,7 @@
       if (form[key] !== null) byId(`predict-${key}-slider`).value = form[key];
     }
     byId("predict-matrix").value = form.matrix;
+    byId("predict-genes").value = form.gene_column;
     setChecked("predict-any-organism", form.any_organism);
   }
 
@@ -460,7 +472,7 @@
       found = null;
       form = { ...fresh(), ...(earlier || saved.form || {}) };
       wasSubmitted = false;
-      if (earlier && (earlier.threshold !== 0.05 || earlier.nmads !== 3 || !earlier.fine_tune || earlier.no_pruning || earlier.matrix)) setTimeout(() => byId("predict-advanced") && (byId("predict-advanced").open = true));
+      if (earlier && (earlier.threshold !== 0.05 || earlier.nmads !== 3 || !earlier.fine_tune || earlier.no_pruning || earlier.matrix || earlier.gene_column)) setTimeout(() => byId("predict-advanced") && (byId("predict-advanced").open = true));
       tidy();
       keep();
       drawForm();

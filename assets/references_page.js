@@ -6,7 +6,7 @@
   const ORIGINS = { bundled: "comes with iscan-dash", installed: "installed", shared: "your folder" };
 
   const parts = () => iscan.filterParts;
-  const page = () => document.getElementById("references-page");
+  const page = () => document.getElementById("references-list");
 
   let found = null; // what the server said last
   let said = ""; // the same as text
@@ -33,7 +33,7 @@
     try {
       open.set(key, await iscan.jobs.request(`references/${encodeURIComponent(key)}`));
     } catch (error) {
-      open.set(key, { facts: [], labels: {}, problem: error.message });
+      open.set(key, { facts: [], labels: {}, problem: error.message, test: null });
     }
     draw();
   }
@@ -69,12 +69,42 @@
       if (known.problem) body.append(make("p", { class: "field-error", role: "alert", textContent: known.problem }));
       const facts = known.facts.flatMap(([what, text]) => [make("dt", { textContent: what }), make("dd", {}, make("bdi", { textContent: text }))]);
       body.append(make("dl", { class: "reference-facts" }, ...facts));
+      for (const [kind, test] of Object.entries(known.test || {})) body.append(...testPart(kind, test));
       for (const [kind, labels] of Object.entries(known.labels)) {
         const names = labels.map(([name, term]) => make("li", { title: term }, words(name), term ? make("span", { class: "muted", textContent: ` ${term}` }) : null));
         body.append(make("h4", { class: "reference-labels-title", textContent: `${kind === "main" ? "Main" : "Fine"} labels (${parts().number(labels.length)})` }), make("ul", { class: "reference-labels" }, ...names));
       }
     }
     return make("tr", { class: "reference-details", "data-reference": entry.key }, body);
+  }
+
+  const percent = (share) => `${(100 * share).toFixed(1)} %`;
+
+  /** How well a reference labels cells of its own study that were left out. */
+  function testPart(kind, { text, mean, labels }) {
+    const { make, words, number } = parts();
+    const title = `Test by ${kind} labels`;
+    const says = mean === null ? text : `${text}; ${percent(mean)} on average of the labels`;
+    const rows = labels
+      .filter(({ tested }) => tested)
+      .map(({ label, tested, right, taken_for: taken }) => {
+        const bar = make("meter", { min: 0, max: 1, value: right / tested, "aria-label": `Right of ${label}` });
+        const wrong = Object.entries(taken).map(([name, count]) => `${name} ${number(count)}`);
+        return make(
+          "tr",
+          {},
+          make("td", {}, words(label)),
+          make("td", { class: "number", textContent: number(tested) }),
+          make("td", { class: "reference-right" }, bar, make("span", { class: "numbers", textContent: percent(right / tested) })),
+          make("td", {}, make("bdi", { title: wrong.join(", "), textContent: wrong.join(", ") })),
+        );
+      });
+    const head = ["Label", "Left out", "Right", "Taken for"].map((name) => make("th", { scope: "col", class: name === "Left out" ? "number" : "", textContent: name }));
+    return [
+      make("h4", { class: "reference-labels-title", textContent: title }),
+      make("p", { class: "reference-test-text", textContent: `${says}.` }),
+      ...(rows.length ? [make("table", { class: "plain-table reference-test", "aria-label": title }, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows))] : []),
+    ];
   }
 
   function row(entry) {
@@ -127,6 +157,7 @@
     }
     const focused = root.contains(document.activeElement) && document.activeElement.closest("[data-reference]");
     const place = focused && [focused.dataset.reference, document.activeElement.dataset.act];
+    const wasMake = document.activeElement?.id === "references-open-make";
     const scrolled = root.querySelector(".table-box")?.scrollTop || 0;
     const keys = new Set(found.references.map(({ key }) => key));
     for (const key of open.keys()) if (!keys.has(key)) open.delete(key);
@@ -137,7 +168,12 @@
       ? `Your own references are looked for in ${found.folder}: a folder with a reference.json, or an .h5ad file with an obs column label_main or label_fine. What is put there appears here by itself.`
       : "To use your own references, start iscan-dash with --references DIR (or ISCAN_REFERENCES): what is put into that folder appears here by itself.";
     root.replaceChildren(
-      make("p", { class: "muted", textContent: own }),
+      make(
+        "div",
+        { class: "references-head" },
+        make("p", { class: "muted", textContent: own }),
+        make("button", { class: "btn btn-outline-primary btn-sm", id: "references-open-make", textContent: "Make reference from this dataset", "data-act": "make", onclick: () => iscan.makeReference.open() }),
+      ),
       ...[found.folder_problem, problem].filter(Boolean).map((text) => make("p", { class: "field-error", role: "alert", textContent: text })),
       ...(found.no_install && found.references.some((entry) => entry.installable) ? [make("p", { class: "muted", id: "references-no-install", textContent: found.no_install })] : []),
       make(
@@ -147,17 +183,27 @@
       ),
     );
     root.querySelector(".table-box").scrollTop = scrolled;
+    if (wasMake) document.getElementById("references-open-make").focus({ preventScroll: true });
     if (place) root.querySelector(`[data-reference="${CSS.escape(place[0])}"] [data-act="${place[1]}"]`)?.focus({ preventScroll: true });
   }
 
+  const adds = ({ kind }) => kind === "install" || kind === "reference";
+
   setInterval(read, LOOK);
   iscan.jobs.onChange((changed) => {
-    if (!page() || !changed.some((job) => job.kind === "install")) return;
+    if (!page() || !changed.some(adds)) return;
     draw();
-    if (changed.some((job) => job.kind === "install" && !job.active)) read();
+    if (changed.some((job) => adds(job) && !job.active)) read();
   });
 
   iscan.referencesPage = {
+    /** Open what is known of a reference, and bring it into view. */
+    async showDetails(key) {
+      open.set(key, null);
+      await read();
+      await readDetails(key);
+      page()?.querySelector(`.reference-row[data-reference="${CSS.escape(key)}"]`)?.scrollIntoView({ block: "start" });
+    },
     showReferences() {
       draw();
       read();

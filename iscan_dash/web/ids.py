@@ -185,6 +185,39 @@ class References(StrEnum):
 
     PAGE = "references-page"
     OPENED = "references-opened"
+    LIST = "references-list"
+    MAKE = "references-make"
+
+
+class Enrichment(StrEnum):
+    """The page Enrichment. What is on it is drawn by its scripts."""
+
+    PAGE = "enrichment-page"
+    OPENED = "enrichment-opened"
+
+
+class FromEnrichment(StrEnum):
+    """From Enrichment, among the cards of New Annotation and in windows. What is on it is drawn by its scripts."""
+
+    PANEL = "from-enrichment-panel"
+    WINDOW = "from-enrichment-window"
+    PAGE = "from-enrichment-page"
+    OPENED = "from-enrichment-opened"
+    RESULTS = "from-enrichment-results"
+
+
+class Result(StrEnum):
+    """The tab Result. What is on it is drawn by its scripts."""
+
+    PAGE = "result-page"
+    OPEN = "result-open"
+
+
+class Review(StrEnum):
+    """The tab Review. What is on it is drawn by its scripts."""
+
+    PAGE = "review-page"
+    OPEN = "review-open"
 
 
 class Export(StrEnum):

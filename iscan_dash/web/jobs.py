@@ -19,12 +19,13 @@ def changed_jobs(services: Services, since: int) -> dict[str, Any]:
     found = jobs.list(since=since if since <= version else 0)
     workspace = services.workspace
     own = {state.id for state in (*workspace.annotations(), *workspace.others())}
+    own |= {entry.id for entry in services.enrichments.list()}
     return {"version": version, "jobs": [job_row(services, job, own) for job in found], "all": since > version}
 
 
-def job_row(services: Services, job: Job, annotations: set[str] | None = None) -> dict[str, Any]:
-    """Return what is shown of a job; its result only when it is one of some annotations."""
-    is_there = job.result is not None and (annotations is None or job.result in annotations)
+def job_row(services: Services, job: Job, known: set[str] | None = None) -> dict[str, Any]:
+    """Return what is shown of a job; an annotation or scores that it made only when they are known to be there."""
+    is_there = job.kind not in {"prediction", "enrichment"} or known is None or job.result in known
     return {
         "id": job.id,
         "kind": job.kind,

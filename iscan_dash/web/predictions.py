@@ -55,6 +55,7 @@ class PredictionForm(BaseModel):
     nmads: float | None = Field(3.0, allow_inf_nan=False)
     no_pruning: bool = False
     matrix: str = Field("", max_length=10_000)
+    gene_column: str = Field("", max_length=10_000)
     any_organism: bool = False
 
     @property
@@ -70,6 +71,7 @@ class PredictionForm(BaseModel):
             threshold=self.threshold if self.fine_tune and self.threshold is not None else 0.05,
             nmads=None if self.no_pruning else 3.0 if self.nmads is None else self.nmads,
             matrix=self.matrix or None,
+            gene_column=self.gene_column or None,
             any_organism=self.any_organism,
         )
 
@@ -86,9 +88,10 @@ def offer(services: Services) -> dict[str, Any]:
     return {
         "samples": [{"name": name, "count": count} for name, count in zip(samples.labels, counts, strict=True)],
         "ticked": len(samples.labels) <= MOST_TICKED,
-        "columns": {kind: _columns(workspace, kind) for kind in ("cluster", "metadata")},
+        "columns": {kind: labelled_columns(workspace, kind) for kind in ("cluster", "metadata")},
         "matrices": _matrices(study),
         "recommended": _recommended(study),
+        "gene_columns": _gene_columns(study),
         "references": reference_cards(services),
         "template": NAME_TEMPLATE,
     }
@@ -103,7 +106,8 @@ def _is_choice(entry: Entry) -> bool:
     return entry.state is not State.REFUSED
 
 
-def _columns(workspace: Workspace, kind: str) -> list[dict[str, Any]]:
+def labelled_columns(workspace: Workspace, kind: str) -> list[dict[str, Any]]:
+    """Return the columns of labels, of ``"cluster"`` or ``"metadata"``, and how many labels they have."""
     study = workspace.study
     infos = [info for info in study.columns.values() if (info.role == "cluster") == (kind == "cluster")]
     found = []
@@ -136,6 +140,24 @@ def _recommended(study: Study) -> str:
     except IscanError:
         # The form says so where it matters.
         return ""
+
+
+def _gene_columns(study: Study) -> list[dict[str, str]]:
+    """Return the columns with names of genes that all files have, each with a name in it; first what is automatic."""
+    try:
+        genes = [
+            dataset.genes(matrix.key) for dataset, matrix in zip(study.datasets, choose_matrices(study), strict=True)
+        ]
+    except IscanError:
+        # The form says so where it matters.
+        return []
+    first = genes[0]
+    automatic = ", ".join(dict.fromkeys(own.automatic for own in genes))
+    found = [{"key": "", "name": automatic, "example": next(filter(None, first.names()), "")}]
+    for key, example in first.columns.items():
+        if all(own.has(key) for own in genes):
+            found.append({"key": key, "name": key, "example": example})
+    return found
 
 
 def look(services: Services, form: PredictionForm) -> dict[str, Any]:
@@ -251,6 +273,7 @@ def form_of(job: Job, study: Study) -> dict[str, Any]:
         nmads=3.0 if parameters.nmads is None else parameters.nmads,
         no_pruning=parameters.nmads is None,
         matrix=parameters.matrix or "",
+        gene_column=parameters.gene_column or "",
         any_organism=parameters.any_organism,
     )
     values: Mapping[str, Any] = form.model_dump()

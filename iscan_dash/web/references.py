@@ -6,6 +6,7 @@ from typing import Any
 from iscan_dash.core.references import Entry
 from iscan_dash.core.references.profiles import label_names
 from iscan_dash.core.references.registry import State, printable
+from iscan_dash.core.references.self_test import read_self_test
 from iscan_dash.errors import IscanError, PredictionRefused
 from iscan_dash.services.install import built_ins
 from iscan_dash.services.install_job import NO_CELLDEX, can_install
@@ -63,7 +64,9 @@ def details(services: Services, key: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``facts`` (pairs of what and text), ``labels`` (name and ontology term by granularity) and ``problem``.
+        ``facts`` (pairs of what and text), ``labels`` (name and ontology term by granularity), ``problem``, and
+        ``test`` (how well it labels cells of its own study that were left out, by granularity; None where nobody
+        tested).
 
     Raises
     ------
@@ -73,7 +76,7 @@ def details(services: Services, key: str) -> dict[str, Any]:
     entry = dict(_by_key(services)).get(key)
     if entry is None:
         raise PredictionRefused("There is no such reference any more. Load the page again.")
-    found: dict[str, Any] = {"facts": _facts(entry), "labels": {}, "problem": ""}
+    found: dict[str, Any] = {"facts": _facts(entry), "labels": {}, "problem": "", "test": _test(entry)}
     manifest = entry.manifest
     if manifest is None or entry.matrix is None or entry.state is not State.READY:
         return found
@@ -106,6 +109,21 @@ def _facts(entry: Entry) -> list[list[str]]:
             "Version": manifest.version,
         }
     return [[what, text] for what, text in known.items() if text]
+
+
+def _test(entry: Entry) -> dict[str, Any] | None:
+    tested = read_self_test(entry.path) if entry.state is State.READY and entry.path.is_dir() else None
+    if tested is None:
+        return None
+    return {
+        kind: {
+            "text": test.text,
+            "accuracy": test.accuracy,
+            "mean": test.mean_of_labels,
+            "labels": [own.model_dump() for own in test.labels],
+        }
+        for kind, test in tested.granularities.items()
+    }
 
 
 def start_install(services: Services, id_: str) -> Job:

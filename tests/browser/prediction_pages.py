@@ -93,6 +93,21 @@ class PredictionForm(Part):
         self._select("predict-matrix", key)
         return self
 
+    def genes(self, column: str) -> "PredictionForm":
+        """Choose the gene id column."""
+        self.advanced()
+        self._select("predict-genes", column)
+        return self
+
+    def gene_columns(self) -> dict[str, str]:
+        """Return the gene id columns that are offered, and what each says."""
+        found: dict[str, str] = self.browser.js(
+            """
+            return Object.fromEntries([...document.getElementById('predict-genes').options].map(
+              (option) => [option.value, option.textContent]))"""
+        )
+        return found
+
     def advanced(self) -> None:
         """Open Advanced."""
         if self.browser.attribute("#predict-advanced", "open") is None:
@@ -305,3 +320,85 @@ class References(Part):
         details = f".reference-details[data-reference='{reference}']"
         self.browser.wait(lambda: "Reading..." not in (self.browser.text(details) or "Reading..."), "the details")
         return self.browser.text(details)
+
+    def test_of(self, reference: str, kind: str = "main") -> dict[str, tuple[str, str, str]]:
+        """Return the rows of the test of an opened reference: left out, right, and taken for, by label."""
+        found: dict[str, list[str]] = self.browser.js(
+            """
+            const rows = document.querySelectorAll(
+              `.reference-details[data-reference="${arguments[0]}"] table[aria-label="Test by ${arguments[1]} labels"] tbody tr`);
+            return Object.fromEntries([...rows].map((row) => {
+              const [label, ...others] = [...row.cells].map((cell) => cell.textContent.trim());
+              return [label, others];
+            }))""",
+            reference,
+            kind,
+        )
+        return {label: (others[0], others[1], others[2]) for label, others in found.items()}
+
+
+class MakeReference(Part):
+    """The form Make reference from this dataset, on the page References."""
+
+    def open(self) -> "MakeReference":
+        """Open the form."""
+        self.browser.click("#references-open-make")
+        self.browser.wait(lambda: self.browser.is_shown("#make-submit"), "the form of references")
+        return self
+
+    def labels(self, main: str, fine: str = "") -> "MakeReference":
+        """Choose the columns by what they are called."""
+        for kind, name in (("main", main), ("fine", fine)):
+            self.browser.js(
+                """
+                const field = document.getElementById(`make-${arguments[0]}`);
+                const options = [...field.options];
+                const found = options.find(({ textContent }) => textContent.startsWith(`${arguments[1]} (`));
+                field.value = arguments[1] ? found.value : "";
+                field.dispatchEvent(new Event("change", { bubbles: true }));""",
+                kind,
+                name,
+            )
+        return self
+
+    def fill_in(self, **fields: str) -> "MakeReference":
+        """Type ``name``, ``id`` or ``profiles``."""
+        for field, text in fields.items():
+            self.browser.type(f"#make-{field}", text)
+        return self
+
+    def ticked(self, kind: str = "main") -> dict[str, bool]:
+        """Return the labels of a granularity, and whether each is used."""
+        found: dict[str, bool] = self.browser.js(
+            """
+            return Object.fromEntries([...document.querySelectorAll(`#make-${arguments[0]}-labels input`)].map(
+              (box) => [box.value, box.checked]))""",
+            kind,
+        )
+        return found
+
+    def tick(self, label: str) -> None:
+        """Click the tick of a main label."""
+        place = list(self.ticked()).index(label)
+        self.browser.click(f"#make-main-label-{place}")
+
+    def plan(self) -> list[str]:
+        """Return what the card says, ``[]`` while it looks."""
+        if self.browser.is_shown("#make-plan.is-busy"):
+            return []
+        return self.browser.texts("#make-plan .fact")
+
+    def wait_for_plan(self, text: str) -> list[str]:
+        """Wait until the card says something, and return all it says."""
+        self.browser.wait(lambda: any(text in line for line in self.plan()), f'"{text}", not {self.plan()}', seconds=60)
+        return self.plan()
+
+    def wait_for_error(self, field: str, text: str) -> None:
+        """Wait until a field says what is wrong with it."""
+        self.browser.until(lambda: self.browser.text(f"#make-{field}-error"), text)
+
+    def submit(self) -> None:
+        """Submit, once the form is looked over."""
+        allowed = "#make-submit[aria-disabled='false']"
+        self.browser.wait(lambda: self.browser.is_shown(allowed), "the form to be in order")
+        self.browser.click("#make-submit")

@@ -66,8 +66,8 @@ def cells(cells_file: Path, shared: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 def by_command_line(study: Path, out: Path, *options: str | Path) -> list[str]:
-    """Return the labels that the command predict gives the cells."""
-    command = [sys.executable, "-m", "iscan_dash", "predict", study, "--out", out, "--name", "label", *options]
+    """Return the labels that the command predict gives the cells; `options` may begin with other files of the study."""
+    command = [sys.executable, "-m", "iscan_dash", "predict", study, *options, "--out", out, "--name", "label"]
     environment = plain_environment() | {"ISCAN_DATA_DIR": str(out.parent / "server")}
     subprocess.run([str(part) for part in command], check=True, env=environment, capture_output=True)
     with out.open(newline="", encoding="utf-8") as stream:
@@ -129,7 +129,9 @@ def test_prediction_of_the_demo_by_the_bundled_reference(browser: Browser, serve
     plot = PlotPanel(browser)
     plot.wait_for_title("SingleR_hao_pbmc_main")
     assert plot.legend() == dict(Counter(expected))
-    assert "SingleR_hao_pbmc_main" in ExistingAnnotations(browser).names()
+    browser.until(lambda: browser.text(".result-name"), "SingleR_hao_pbmc_main")
+    shell.go_to("Existing Annotations")
+    browser.wait(lambda: "SingleR_hao_pbmc_main" in ExistingAnnotations(browser).names(), "the annotation")
 
 
 @pytest.mark.skipif(not real_data("pbmc3k"), reason="pbmc3k is not here")
@@ -216,6 +218,84 @@ def test_what_cannot_be_is_said_at_its_place(browser: Browser, cells: Server) ->
     form.wait_for_error("column", "donor_kind has only one group.")
     form.by_cluster("", "metadata")
     form.wait_for_error("column", "Choose a column to group by.")
+
+
+def test_two_files_are_labelled_in_one_job(
+    browser: Browser, serve: Serve, tmp_path: Path, cells_file: Path, shared: Path
+) -> None:
+    genes = [*gene_names(600)[::-1], "OTHER"]
+    x = np.concatenate([some_cells()[:50, ::-1], np.ones((50, 1), np.float32)], axis=1)
+    second = write_study(tmp_path / "more.h5ad", {"leiden": pd.Categorical(["0"] * 50)}, genes=genes, x=x)
+    server = serve("serve", cells_file, second, "--single-user", "--references", shared)
+    Shell(browser).open(server, "/annotate")
+    form = PredictionForm(browser).open().choose("gut").name("both")
+    form.wait_for_preflight("170 cells")
+    form.wait_until_done(form.submit())
+    options = (second, "--reference", "gut", "--references", shared)
+    expected = by_command_line(cells_file, tmp_path / "both.csv", *options)
+    assert predicted(server, browser, "both") == expected
+    # The same cells have the same labels, whichever file they are in and whatever the order of its genes.
+    pairs = zip(expected[:50], expected[N_CELLS:], strict=True)
+    kept = [(one, other) for one, other in pairs if "Unassigned" not in {one, other}]
+    assert len(kept) > 30 and all(one == other for one, other in kept)
+
+
+def test_names_of_genes_by_a_column(browser: Browser, serve: Serve, tmp_path: Path, shared: Path) -> None:
+    ids = [f"id{place}" for place in range(600)]
+    var = {"symbol": gene_names(600), "chromosome": pd.Categorical(["1", "2"] * 300)}
+    path = write_study(
+        tmp_path / "ids.h5ad", {"leiden": pd.Categorical(["0"] * N_CELLS)}, genes=ids, x=some_cells(), var=var
+    )
+    server = serve("serve", path, "--single-user", "--references", shared)
+    Shell(browser).open(server, "/annotate")
+    form = PredictionForm(browser).open().choose("gut").name("by symbol")
+    form.wait_for_preflight("Only 0 of ")
+    assert form.gene_columns() == {
+        "": "Found by itself (index)",
+        "_index": "index: id0 ...",
+        "symbol": "symbol: GENE0 ...",
+    }
+    form.genes("symbol").wait_for_preflight("reference marker genes found (100%).")
+    job = form.submit()
+    form.wait_until_done(job)
+    labels = predicted(server, browser, "by symbol")
+    assert sum(label == truth for label, truth in zip(labels, TRUTH, strict=True)) > 0.8 * N_CELLS
+    # It is asked for again as it was.
+    StudyLogs(browser).open().act(job, "rerun")
+    form.wait()
+    browser.until(lambda: browser.js("return document.getElementById('predict-genes').value"), "symbol")
+
+
+def test_another_organism_is_used_when_one_insists(
+    browser: Browser, serve: Serve, tmp_path: Path, shared: Path
+) -> None:
+    # Most genes look like a mouse's; those of the reference are there all the same.
+    genes = [*gene_names(600), *(f"Gene{chr(97 + place % 26)}{place}" for place in range(1500))]
+    x = np.concatenate([some_cells(), np.zeros((N_CELLS, 1500), np.float32)], axis=1)
+    path = write_study(tmp_path / "mixed.h5ad", {"leiden": pd.Categorical(["0"] * N_CELLS)}, genes=genes, x=x)
+    server = serve("serve", path, "--single-user", "--references", shared)
+    Shell(browser).open(server, "/annotate")
+    form = PredictionForm(browser).open().choose("gut").name("insisted")
+    form.wait_for_error("reference", "Our gut is human but gene names look like mouse.")
+    form.tick("any-organism")
+    said = form.wait_for_preflight("it is used anyway")
+    assert "gene names look mouse" in said[1]
+    form.wait_until_done(form.submit())
+    labels = predicted(server, browser, "insisted")
+    assert sum(label == truth for label, truth in zip(labels, TRUTH, strict=True)) > 0.8 * N_CELLS
+
+
+def test_two_tabs_show_one_job(browser: Browser, cells: Server) -> None:
+    shell = Shell(browser).open(cells, "/annotate")
+    form = PredictionForm(browser).open().choose("gut").name("in two tabs")
+    browser.until(form.resolved, 'The result is called "in two tabs".')
+    job = form.submit()
+    first = browser.another_tab()
+    shell.open(cells, "/logs")
+    assert StudyLogs(browser).wait_for_state(job, "Finished").name == "in two tabs"
+    assert len(predicted(cells, browser, "in two tabs")) == N_CELLS
+    browser.look_at(first)
+    assert " labelled with " in form.wait_until_done(job)
 
 
 def test_another_organism_needs_a_tick(browser: Browser, serve: Serve, tmp_path: Path) -> None:

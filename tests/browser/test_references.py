@@ -4,15 +4,18 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from iscan_dash.services.install_job import NO_CELLDEX, can_install
 from tests.browser.chromium import Browser
 from tests.browser.conftest import Serve
 from tests.browser.pages import Shell
-from tests.browser.prediction_pages import PredictionForm, References
+from tests.browser.prediction_pages import MakeReference, PredictionForm, References
 from tests.browser.server import Server
-from tests.references import write_folder, write_profiles
+from tests.references import LABELS, gene_names, some_profiles, write_folder, write_profiles
+from tests.studies import write_study
 
 pytestmark = pytest.mark.browser
 
@@ -80,3 +83,70 @@ def test_a_missing_folder_is_said(browser: Browser, serve: Serve, small_file: Pa
     Shell(browser).open(server)
     References(browser).open()
     assert "nowhere does not exist" in browser.text(".references-page .field-error")
+
+
+@pytest.fixture(scope="module")
+def labelled(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of 240 cells whose kinds are known."""
+    names = list(dict.fromkeys(LABELS))
+    truth = [names[place % 4] for place in range(240)]
+    x = np.random.default_rng(1).poisson(some_profiles(truth, seed=1) / 2).astype(np.float32)
+    obs = {
+        "kind": pd.Categorical(["Unknown" if place < 3 else label for place, label in enumerate(truth)]),
+        "subkind": pd.Categorical([f"{label} {'ab'[place % 8 // 4]}" for place, label in enumerate(truth)]),
+    }
+    folder = tmp_path_factory.mktemp("labelled")
+    path = write_study(folder / "cells.h5ad", obs, genes=gene_names(600), x=x)
+    running = Server("serve", path, "--single-user", "--references", shared, folder=folder / "drafts").start()
+    yield running
+    running.close()
+
+
+def test_a_reference_is_made_of_the_dataset(browser: Browser, labelled: Server, shared: Path) -> None:
+    shell = Shell(browser).open(labelled)
+    references = References(browser).open()
+    form = MakeReference(browser).open()
+    assert form.plan() == ["Choose labels to see what would be made."]
+    form.labels("kind", "subkind").fill_in(name="Our own cells")
+    said = form.wait_for_plan("from 237 cells.")
+    assert said[0] == "37 profiles of 4 main and 8 fine labels, from 237 cells."
+    assert said[1] == "3 cells without one of these labels are not used."
+    assert str(shared) in said[-1]
+    assert form.ticked() == {name: name != "Unknown" for name in (*dict.fromkeys(LABELS), "Unknown")}
+    assert browser.js("return document.getElementById('make-id').value") == "our_own_cells"
+    form.submit()
+    # The list comes back by itself, with what was made.
+    browser.wait(lambda: references.rows().get("our_own_cells") == "readyyour folder", "the new reference", 60)
+    said = references.details("our_own_cells")
+    assert "Test by main labels" in said and "100.0 % of" in said and "Main labels (4)" in said
+    assert "Made with iscan-dash" in said and "labelled by kind and subkind" in said
+    rows = references.test_of("our_own_cells")
+    assert set(rows) == set(LABELS) and {right for _, right, _ in rows.values()} == {"100.0 %"}
+    # Nobody can tell the halves of a kind apart: they are taken for each other.
+    fine = references.test_of("our_own_cells", "fine")
+    assert any("T cell b" in taken for _, _, taken in fine.values())
+    shell.wait_until_said("Our own cells: It can be chosen now. 4 main and 8 fine labels, ")
+    prediction = PredictionForm(browser).open().choose("our_own_cells").name("by our own")
+    prediction.wait_for_preflight("reference marker genes found (100%).")
+    assert " labelled with 4 labels." in prediction.wait_until_done(prediction.submit())
+
+
+def test_what_cannot_be_made_is_said(browser: Browser, labelled: Server) -> None:
+    Shell(browser).open(labelled)
+    References(browser).open()
+    form = MakeReference(browser).open()
+    # Nobody is told off before they came to a field.
+    assert browser.text("#make-main-error") == browser.text("#make-name-error") == ""
+    form.labels("kind").fill_in(name="HPCA")
+    form.wait_for_error("id", 'There is a reference "hpca" already. Choose another id.')
+    form.fill_in(id="Mine!")
+    form.wait_for_error("id", "An id has 1 to 64 small letters, digits and _.")
+    form.fill_in(id="mine", profiles="99")
+    form.wait_for_error("profiles", "Profiles for each label must be 1 to 50.")
+    form.fill_in(profiles="5")
+    form.wait_for_error("profiles", "")
+    for label in ("B cell", "Monocyte", "NK cell"):
+        form.tick(label)
+    browser.wait(lambda: "there is only T cell" in browser.text("#make-main-error"), "the refusal")
+    browser.click("#make-back")
+    assert References(browser).rows()

@@ -284,7 +284,7 @@ class TestJob:
         assert job.state is JobState.FINISHED, job.message + log
         assert (job.name, job.result) == ("Our gut", "gut")
         assert job.message.startswith("It can be chosen now. 4 main and 8 fine labels, ")
-        assert "Test by main labels: 100.0% of " in job.message
+        assert "Test by main labels: 100.0 % of " in job.message
         assert f"It was written to {tmp_path / 'shared' / 'gut'}." in log
         assert registry.ready("gut").n_labels == {"main": 4, "fine": 8}
 

@@ -29,7 +29,8 @@ def app(make_app: MakeApp, tmp_path_factory: pytest.TempPathFactory) -> Dash:
     values = some_profiles([names[place % 4] for place in range(N_CELLS)], seed=1)
     x = np.random.default_rng(1).poisson(values / 3).astype(np.float32)
     obs = {"leiden": pd.Categorical([str(place % 4) for place in range(N_CELLS)])}
-    path = write_study(folder / "cells.h5ad", obs, genes=gene_names(600), x=x, layers={"scaled": x - 1})
+    var = {"id": [f"id{place}" for place in range(600)], "chromosome": pd.Categorical(["1", "2"] * 300)}
+    path = write_study(folder / "cells.h5ad", obs, genes=gene_names(600), x=x, layers={"scaled": x - 1}, var=var)
     return make_app(path, single_user=True, references=folder / "references")
 
 
@@ -55,6 +56,11 @@ def look(client: FlaskClient, **form: Any) -> Any:
 
 def test_what_is_offered(client: FlaskClient) -> None:
     offer = client.get("/api/v1/prediction").get_json()
+    assert offer["gene_columns"] == [
+        {"key": "", "name": "_index", "example": "GENE0"},
+        {"key": "_index", "name": "_index", "example": "GENE0"},
+        {"key": "id", "name": "id", "example": "id0"},
+    ]
     assert offer["samples"] == [{"name": "cells", "count": N_CELLS}]
     assert offer["columns"] == {"cluster": [{"name": "leiden", "groups": 4, "missing": 0}], "metadata": []}
     assert [(matrix["key"], matrix["scaled"]) for matrix in offer["matrices"]] == [
@@ -90,6 +96,8 @@ def test_what_to_expect(client: FlaskClient) -> None:
         ({"reference": "none"}, "card", ""),
         ({"reference": "hpca"}, "card", ""),
         ({"granularity": "fine"}, "card", ""),
+        ({"gene_column": "id"}, "card", "E13"),
+        ({"gene_column": "none"}, "card", ""),
         ({"threshold": 0.11}, "threshold", "E17"),
         ({"threshold": None}, "threshold", "E17"),
         ({"nmads": -0.1}, "nmads", "E17"),

@@ -59,7 +59,7 @@ class GranularityTest(BaseModel):
         """The outcome in words."""
         if self.accuracy is None:
             return "no cell could be left out"
-        return f"{100 * self.accuracy:.1f}% of {counted(self.tested, 'left-out cell')} got their own label"
+        return f"{100 * self.accuracy:.1f} % of {counted(self.tested, 'left-out cell')} got their own label"
 
 
 class SelfTest(BaseModel):
@@ -84,7 +84,7 @@ def compare(names: tuple[str, ...], truth: np.ndarray, found: np.ndarray) -> Gra
     --------
     >>> test = compare(("B", "T"), np.array([0, 0, 1, 1]), np.array([0, 1, 1, -1]))
     >>> test.text, test.labels[0].taken_for
-    ('50.0% of 4 left-out cells got their own label', {'T': 1})
+    ('50.0 % of 4 left-out cells got their own label', {'T': 1})
     """
     width = len(names) + 1
     # The last column is for cells that got none.

@@ -9,9 +9,13 @@ from iscan_dash.web.services import Services
 
 
 def layout() -> html.Div:
-    """Return the page's frame; its script fills it (``assets/references_page.js``)."""
+    """Return the page's frame; scripts fill it (``assets/references_page.js`` and ``make_reference.js``)."""
+    views = [
+        html.Div(id=References.LIST, className="references-list"),
+        html.Div(id=References.MAKE, className="predict-panel", hidden=True),
+    ]
     return html.Div(
-        [dcc.Store(id=References.OPENED, data=True), html.Div(id=References.PAGE, className="references-page")]
+        [dcc.Store(id=References.OPENED, data=True), html.Div(views, id=References.PAGE, className="references-page")]
     )
 
 

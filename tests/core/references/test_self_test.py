@@ -14,7 +14,7 @@ def test_shares_and_confusion() -> None:
     test = compare(("B", "NK", "T"), truth, found)
     assert (test.tested, test.right, test.accuracy) == (7, 3, 3 / 7)
     assert test.mean_of_labels == pytest.approx((1 / 4 + 1 / 2 + 1) / 3)
-    assert test.text == "42.9% of 7 left-out cells got their own label"
+    assert test.text == "42.9 % of 7 left-out cells got their own label"
     assert [(own.label, own.tested, own.right) for own in test.labels] == [("B", 4, 1), ("NK", 2, 1), ("T", 1, 1)]
     assert list(test.labels[0].taken_for.items()) == [("NK", 2), ("Unassigned", 1)]
     # Labels that nobody was tested for do not count.
