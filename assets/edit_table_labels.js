@@ -32,10 +32,11 @@
       icon("input-cursor-text"),
       " Find & replace",
     );
+    const why = make("button", { id: "edit-why", class: "edit-columns", title: "Why cells have their label, and other cutoffs", onclick: () => iscan.go(`/annotate/result?open=${iscan.edit.page.current}`) }, icon("question-circle"), " Why?");
     const warnings = make("div", { class: "edit-twins", role: "status" });
     const list = make("div", { class: "edit-label-list", role: "list", tabIndex: -1 });
-    root.replaceChildren(make("div", { class: "edit-labels-head" }, title, search, add, replace), warnings, list);
-    bits = { root, title, search, add, replace, warnings, list };
+    root.replaceChildren(make("div", { class: "edit-labels-head" }, title, search, add, replace, why), warnings, list);
+    bits = { root, title, search, add, replace, why, warnings, list };
     shownText = "";
 
     list.addEventListener("pointerover", (event) => point(event.target.closest(".edit-label")));
@@ -122,6 +123,7 @@
     const text = JSON.stringify([rows, [...filtered], one.name, labels.n_labels, typed, labels.twins]);
     if (text === shownText) return;
     shownText = text;
+    bits.why.hidden = !one.predicted;
     bits.title.textContent = `Labels of ${one.name}`;
     bits.title.title = `${one.name}: ${number(labels.n_labels)} labels`;
     bits.search.hidden = labels.n_labels < 8;

@@ -104,7 +104,7 @@
   /** Colour the plot by what came of a job, and open it. */
   function openResult(job) {
     iscan.colourBy(`annotation:${job.result}`);
-    iscan.go(`/annotate/existing?open=${job.result}`);
+    iscan.go(`/annotate/result?open=${job.result}`);
   }
 
   const number = (value) => value.toLocaleString("en-US");

@@ -151,17 +151,37 @@
     };
   }
 
+  /** What cells would look like with other labels, on plots of one annotation: {by, of, colours}; null for none. */
+  let preview = null;
+
+  const versionOf = (spec) => spec.codes && new URL(spec.codes, window.location.origin).searchParams.get("v");
+  const isPreviewed = (spec) => preview !== null && spec.by === preview.by && versionOf(spec) === preview.of;
+  const looks = (spec) => themed(isPreviewed(spec) ? { ...spec, ...preview.colours } : spec);
+
   const drawn = new Map(); // place -> its spec
-  new MutationObserver(() => drawn.forEach((spec, place) => iscan.scatter.show(idOf(place), themed(spec)))).observe(
-    document.documentElement,
-    { attributeFilter: ["data-bs-theme"] },
-  );
+  const showAgain = (which) => drawn.forEach((spec, place) => which(spec) && iscan.scatter.show(idOf(place), looks(spec)));
+  new MutationObserver(() => showAgain(() => true)).observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
+
+  /**
+   * Show what an annotation would look like, on the plots that are coloured by it. Nothing is changed by that; once the
+   * annotation has another version, plots show that.
+   * @param {string} by            "annotation:ID"
+   * @param {Object|null} colours  what differs in the plots' specs; null shows again what holds
+   * @param {string|null} [of]     the version that this was found for; null: whichever
+   */
+  function showPreview(by, colours, of = null) {
+    const before = preview;
+    // That of an earlier version goes by itself, when the plots hear of the next one.
+    if (!colours && (!before || (of !== null && before.of !== of))) return;
+    preview = colours && { by, of, colours };
+    showAgain((spec) => spec.by === by || (before && spec.by === before.by));
+  }
 
   function draw(place, asked) {
     if (!asked) return;
     drawn.set(place, asked);
     const link = linked.get(place);
-    let spec = themed(asked);
+    let spec = looks(asked);
     if (link && (!link.axes || link.axes === asked.axes.name)) {
       linked.delete(place);
       spec = { ...spec, view: { x: link.x, y: link.y } };
@@ -483,6 +503,9 @@
     escape,
     reset,
     invert,
+    preview: showPreview,
+    /** Whether a plot that is shown is coloured by "kind:key". */
+    isColouredBy: (by) => [...drawn].some(([place, spec]) => place <= shown() && spec.by === by),
     /** The id of a part of the plot used last. */
     currentPart: (part) => partOf(current, part),
     callbacks: {

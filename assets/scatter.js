@@ -71,7 +71,11 @@
       stats: { loadMs: 0, workMs: 0, paintMs: 0, binMs: 0, cells: 0, painted: 0, count: 0, countMs: 0, releaseToCountMs: 0 },
     };
     plot.busy = busy(frame, () => show(id, plot.asked));
-    plot.hover = iscan.scatterHover.follow(frame, (left, top) => (plot.points && !plot.moving ? iscan.scatterHover.pick(plot, areaOf(plot), left, top) : null));
+    plot.hover = iscan.scatterHover.follow(
+      frame,
+      (left, top) => (plot.points && !plot.moving ? iscan.scatterHover.pick(plot, areaOf(plot), left, top) : null),
+      ({ row }) => DRAWS.has(plot.tool) || frame.dispatchEvent(new CustomEvent('iscan:cell', { bubbles: true, detail: { plot: id, row } })),
+    );
     plot.wire = iscan.scatterGraph.connect(frame, {
       ready: () => tell(plot),
       moving: (view) => moving(plot, view),

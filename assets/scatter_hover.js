@@ -6,6 +6,7 @@
   const iscan = (window.iscan = window.iscan || {});
   const DELAY = 80; // ms the pointer has to rest on a cell before its details are asked for
   const KEPT = 200; // answers
+  const STILL = 3; // pixels that a click may move
   const NEAR = 8; // pixels from the pointer to a cell it is on
   const answers = new Map(); // URL -> details, least recently used first
 
@@ -83,9 +84,10 @@
    * Follows the pointer over a frame.
    * @param {HTMLElement} frame
    * @param {function(number, number): (Hit|null)} pick  cell near a place in the frame, given in CSS pixels
+   * @param {function(Hit): void} clicked                a cell was clicked, without a drag
    * @returns {{hide: function(): void, stop: function(): void}}
    */
-  function follow(frame, pick) {
+  function follow(frame, pick, clicked) {
     const ring = iscan.scatterFrame.child(frame, 'div', 'scatter-ring');
     const tip = iscan.scatterFrame.child(frame, 'div', 'scatter-tip');
     tip.setAttribute('role', 'tooltip');
@@ -166,15 +168,29 @@
       frameAsked = requestAnimationFrame(() => {
         frameAsked = 0;
         if (!next) return;
-        const box = frame.getBoundingClientRect();
-        const hit = pick(next.clientX - box.left - frame.clientLeft, next.clientY - box.top - frame.clientTop);
+        const hit = hitAt(next);
         if (hit) show(hit);
         else hide();
       });
     }
 
+    function hitAt({ clientX, clientY }) {
+      const box = frame.getBoundingClientRect();
+      return pick(clientX - box.left - frame.clientLeft, clientY - box.top - frame.clientTop);
+    }
+
+    /** A press that ends where it began is a click; Plotly lays a cover over the page meanwhile, so the page is asked. */
+    function pressed(event) {
+      const hit = event.button === 0 && event.target.closest('.scatter') === frame ? hitAt(event) : null;
+      hide();
+      if (!hit) return;
+      window.addEventListener('pointerup', (end) => {
+        if (Math.hypot(end.clientX - event.clientX, end.clientY - event.clientY) <= STILL) clicked(hit);
+      }, { capture: true, once: true, signal: listening.signal });
+    }
+
     const listening = new AbortController();
-    for (const [name, act] of [['pointermove', moved], ['pointerleave', hide], ['pointerdown', hide], ['wheel', hide]]) {
+    for (const [name, act] of [['pointermove', moved], ['pointerleave', hide], ['pointerdown', pressed], ['wheel', hide]]) {
       // capture: Plotly's drag layer may keep these events to itself
       frame.addEventListener(name, act, { capture: name !== 'pointerleave', passive: true, signal: listening.signal });
     }

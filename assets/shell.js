@@ -269,6 +269,7 @@
       ...iscan.editTable,
       ...iscan.logsPage,
       ...iscan.referencesPage,
+      ...iscan.resultPage,
     },
   });
 })();

@@ -121,7 +121,7 @@ class Inspection:
         PredictionRefused
             No matrix tells of expression.
         """
-        check = self._checker(page)
+        check = self.checker(page)
         study = self._workspace.study
         try:
             comparer = self._samples.get(study)
@@ -135,8 +135,8 @@ class Inspection:
         chosen = dict.fromkeys(f"{matrix.key} ({KIND_TEXT[matrix.kind]})" for matrix in choose_matrices(study))
         return MarkerReport(rank_genes(sides, comparer.sample.genes, MARKERS), sides, ", ".join(chosen))
 
-    def _checker(self, page: str) -> Callable[[], None]:
-        """Return what raises once the same page has asked again."""
+    def checker(self, page: str) -> Callable[[], None]:
+        """Return what raises `Superseded` once the same page has asked again."""
         own = object()
         with self._lock:
             self._latest[page] = own

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from iscan_dash.core.annotations import Annotation, edits, label_edits
-from iscan_dash.core.annotations.annotation import DEFAULT
+from iscan_dash.core.annotations.annotation import DEFAULT, Header
 from iscan_dash.core.annotations.names import check_label
 from iscan_dash.core.annotations.prune_again import prune_again
 from iscan_dash.core.study import CategoryColumn, Study
@@ -111,11 +111,17 @@ class Labelling(Ledger):
         """
         with self._lock:
             state = self._current(annotation_id, base_version)
-            origin = self._at(annotation_id, 1)[0].live
-            change, n_edited = prune_again(state, origin, labels, before, after, recipe)
+            change, n_edited = prune_again(state, self.origin(annotation_id), labels, before, after, recipe)
             edited = f", {counted(n_edited, 'edited cell')} kept" if n_edited else ""
             said = f"{counted(change.delta.n_cells, 'cell')} changed{edited}"
             return self._apply(change, "prune", f"Outlier cutoff {cutoff}: {said}")
+
+    def origin(self, annotation_id: str) -> Header:
+        """Return what an annotation was when it was made; one of another user is taken as it is."""
+        with self._lock:
+            if not self.is_own(annotation_id):
+                return self.annotation(annotation_id).live
+            return self._at(annotation_id, 1)[0].live
 
     def rename_label(self, annotation_id: str, label_id: int, text: str, base_version: int) -> Annotation:
         """Rename a label; another one of that text is refused (E09), see `merge_labels`."""

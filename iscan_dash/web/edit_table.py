@@ -13,6 +13,7 @@ from iscan_dash.core.words import counted
 from iscan_dash.errors import UnknownColumn
 from iscan_dash.services.edit_table import SAMPLE, EditTable, Target, View
 from iscan_dash.services.labelling import merged_by
+from iscan_dash.services.opened_results import ORIGIN
 from iscan_dash.services.selection_actions import MOST_VALUES
 from iscan_dash.services.workspace import Source, Workspace
 from iscan_dash.web.components import toast
@@ -173,6 +174,7 @@ def _annotation(one: Annotation, *, is_own: bool = False) -> dict[str, Any]:
         "own": is_own,
         "version": one.version,
         "labels": len(one.live.labels),
+        "predicted": one.live.origin == ORIGIN,
     }
 
 

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from iscan_dash.core.references import Registry
 from iscan_dash.services.edit_table import EditTable
 from iscan_dash.services.enrichments import Enrichments
+from iscan_dash.services.explain import Explainer
 from iscan_dash.services.expression_samples import ExpressionSamples
 from iscan_dash.services.gene_sets import GeneSetCollections
 from iscan_dash.services.hashes import FileHashes
 from iscan_dash.services.inspection import Inspection
 from iscan_dash.services.jobs import Jobs
 from iscan_dash.services.merge_run import MergeRun
+from iscan_dash.services.opened_results import OpenedResults
 from iscan_dash.services.prediction import Predictor
 from iscan_dash.services.preflights import Preflights
+from iscan_dash.services.prepared_references import PreparedReferences
 from iscan_dash.services.selections import Selections
 from iscan_dash.services.workspace import Workspace
 from iscan_dash.services.workspaces import Workspaces
@@ -50,6 +53,8 @@ class Desk:
         What cells are made of, and their marker genes.
     enrichments
         Results of gene-set scoring.
+    results
+        Predictions that are looked into.
     """
 
     workspace: Workspace
@@ -62,6 +67,7 @@ class Desk:
     edit_table: EditTable
     inspection: Inspection
     enrichments: Enrichments
+    results: OpenedResults
 
 
 class Services:
@@ -94,8 +100,11 @@ class Services:
         self.jobs = jobs
         self.registry = registry
         self.gene_sets = gene_sets
-        self.preflights = Preflights(Predictor(registry))
+        predictor = Predictor(registry)
+        self.preflights = Preflights(predictor)
         self._expression = ExpressionSamples()
+        self._prepared = PreparedReferences(registry, predictor)
+        self.explainer = Explainer(self._expression, self._prepared)
         self.is_closing = threading.Event()
         self.warm_up: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -151,6 +160,11 @@ class Services:
         """Results of gene-set scoring."""
         return self._own().enrichments
 
+    @property
+    def results(self) -> OpenedResults:
+        """Predictions that are looked into."""
+        return self._own().results
+
     def _own(self) -> Desk:
         user = current_user()
         return self.desk(user.id, user.name)
@@ -174,6 +188,7 @@ class Services:
                     ),
                     Inspection(workspace, self._expression),
                     Enrichments(workspace),
+                    OpenedResults(workspace),
                 )
             return self._desks[user]
 
@@ -185,6 +200,7 @@ class Services:
             self.warm_up.join()
         self.jobs.close()
         self.preflights.close()
+        self._prepared.close()
         self.hashes.close()
         self._expression.close()
         for desk in self._desks.values():

@@ -197,7 +197,7 @@ def test_closing_ends_a_reading(tmp_path: Path, inspect: Inspect, monkeypatch: p
 def test_a_newer_question_of_the_same_page_ends_the_older(tmp_path: Path, inspect: Inspect) -> None:
     inspection = inspect(study_path(tmp_path))
     report(inspection, FIRST)
-    older, other = inspection._checker("page"), inspection._checker("another page")
+    older, other = inspection.checker("page"), inspection.checker("another page")
     older()
     inspection.markers(FIRST, "page")
     with pytest.raises(Superseded):

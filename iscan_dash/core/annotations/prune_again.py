@@ -47,17 +47,35 @@ def prune_again(
         Cells that the new cutoffs have another label for, but that stay as they were edited.
     """
     header = state.live
-    by_text = {label.text: label.id for label in origin.labels}
-    # The last place is that of no label.
-    ids = np.full(len(labels) + 1, DEFAULT, np.int64)
-    texts = []
-    for code, label in enumerate(labels):
-        ids[code] = by_text.get(check_label(label), -1)
-        known = header.by_id.get(int(ids[code]))
-        texts.append(known.text if known else label)
+    ids = result_ids(header, origin, labels)
+    known = [header.by_id.get(own) for own in ids[:-1].tolist()]
+    texts = [own.text if own else label for own, label in zip(known, labels, strict=True)]
     differs = before != after
     is_own = state.codes == ids[before]
     n_edited = int((differs & ~is_own & (state.codes != ids[after])).sum())
     change = edits.relabel(state, differs & is_own, CategoryColumn("", after, tuple(texts)))
     assert change.after is not None
     return replace(change, after=replace(change.after, recipe=recipe)), n_edited
+
+
+def result_ids(header: Header, origin: Header, labels: Sequence[str]) -> np.ndarray:
+    """Return the ids by which an annotation has the labels of the prediction that made it.
+
+    Parameters
+    ----------
+    header
+        What the annotation is now.
+    origin
+        What it was when the prediction made it.
+    labels
+        The labels of the prediction.
+
+    Returns
+    -------
+    numpy.ndarray
+        shape (n_labels + 1,), int64, -1 for a label that it does not have. The last place, that of the code -1, is the
+        default label.
+    """
+    # A label that no cell had at first came with another cutoff; it is known by its text alone.
+    by_text = {label.text: label.id for own in (header, origin) for label in own.labels}
+    return np.array([*(by_text.get(check_label(label), -1) for label in labels), DEFAULT], np.int64)

@@ -3,14 +3,22 @@
 from typing import Any
 
 import dash_bootstrap_components as dbc
-from dash import Dash, html, register_page
+from dash import Dash, Input, Output, html, register_page
 
-from iscan_dash.web.ids import Annotate
-from iscan_dash.web.pages import edit_annotation, existing_annotations, import_table, new_annotation
+from iscan_dash.web.ids import Annotate, Shell
+from iscan_dash.web.pages import edit_annotation, existing_annotations, import_table, new_annotation, result
 from iscan_dash.web.services import Services
 
-VIEWS = {"": "New Annotation", "existing": "Existing Annotations", "edit": "Edit Annotation"}
+VIEWS = {
+    "": "New Annotation",
+    "existing": "Existing Annotations",
+    "edit": "Edit Annotation",
+    "result": "Result",
+}
 """The tabs of the page by the last part of their address."""
+
+OF_PREDICTIONS = {"result"}
+"""Tabs that are shown once there is an annotation that a prediction made."""
 
 
 def layout(
@@ -30,18 +38,30 @@ def layout(
         The job that is to be asked for again.
     """
     tabs = [
-        dbc.NavLink(name, href=f"/annotate/{key}".rstrip("/"), active="exact", id=f"annotate-tab-{key or 'new'}")
+        dbc.NavLink(
+            name,
+            href=f"/annotate/{key}".rstrip("/"),
+            active="exact",
+            id=f"annotate-tab-{key or 'new'}",
+            className="of-predictions" if key in OF_PREDICTIONS else "",
+        )
         for key, name in VIEWS.items()
     ]
     if view == "existing":
         body = existing_annotations.layout(open_annotation)
     elif view == "edit":
         body = edit_annotation.layout(open_annotation)
+    elif view == "result":
+        body = result.layout(open_annotation)
     else:
         body = new_annotation.layout(services, rerun)
-    return html.Div(
-        [html.Nav(tabs, id=Annotate.TABS, className="subtabs"), html.Div(body, id=Annotate.BODY)], className="annotate"
-    )
+    nav = html.Nav(tabs, id=Annotate.TABS, className=tabs_class(services))
+    return html.Div([nav, html.Div(body, id=Annotate.BODY)], className="annotate")
+
+
+def tabs_class(services: Services) -> str:
+    """Return the class of the tabs, by which those of predictions are shown or not."""
+    return "subtabs has-predictions" if services.results.any() else "subtabs"
 
 
 def register(app: Dash, services: Services) -> None:
@@ -56,10 +76,20 @@ def register(app: Dash, services: Services) -> None:
     def edit(open: str | None = None, **_: Any) -> html.Div:
         return layout(services, "edit", open)
 
+    def show_result(open: str | None = None, **_: Any) -> html.Div:
+        return layout(services, "result", open)
+
     register_page("annotate", path="/annotate", title=app.title, name="Cell Annotation", layout=new)
     register_page("existing", path="/annotate/existing", title=app.title, name="Existing", layout=existing)
     register_page("edit", path="/annotate/edit", title=app.title, name="Edit", layout=edit)
+    register_page("result", path="/annotate/result", title=app.title, name="Result", layout=show_result)
+
+    @app.callback(Output(Annotate.TABS, "className"), Input(Shell.REVISION, "data"))
+    def show_tabs(_: int | None) -> str:
+        return tabs_class(services)
+
     new_annotation.register(app, services)
     import_table.register(app, services)
     existing_annotations.register(app, services)
     edit_annotation.register(app, services)
+    result.register(app, services)

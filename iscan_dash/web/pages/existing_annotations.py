@@ -9,6 +9,7 @@ from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, html,
 from iscan_dash.core.annotations import Annotation, Header
 from iscan_dash.core.words import counted
 from iscan_dash.errors import UnknownColumn
+from iscan_dash.services.opened_results import ORIGIN
 from iscan_dash.services.workspace import Workspace
 from iscan_dash.web.checked import triggered
 from iscan_dash.web.components import toast
@@ -181,7 +182,14 @@ def details(workspace: Workspace, state: Annotation) -> html.Div:
         **{"data-annotation": own},
         children=[
             html.P([_lock(header.owner), " ", says], className="muted") if is_locked else None,
-            html.P(["Created ", local_time(header.created), " by ", html.Bdi(header.owner)], className="muted"),
+            html.P(
+                [
+                    html.Span(
+                        ["Created ", local_time(header.created), " by ", html.Bdi(header.owner)], className="muted"
+                    ),
+                    *_result_link(state),
+                ]
+            ),
             html.Div(
                 className="row-of-2",
                 children=[
@@ -202,6 +210,13 @@ def details(workspace: Workspace, state: Annotation) -> html.Div:
             html.Details([html.Summary("Recipe"), html.Pre(_recipe(header), id=row_action("recipe", own))]),
         ],
     )
+
+
+def _result_link(state: Annotation) -> list[Any]:
+    """Return the way to what a prediction found."""
+    if state.live.origin != ORIGIN:
+        return []
+    return [" ", dcc.Link("Why these labels, and other cutoffs", href=f"/annotate/result?open={state.id}")]
 
 
 def _recipe(header: Header) -> str:
