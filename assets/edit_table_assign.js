@@ -251,6 +251,14 @@
     show();
   }
 
+  /** Give the cells that are chosen a label that something else on the page names. */
+  function assignText(text) {
+    bits.value.value = text;
+    show();
+    return assign();
+  }
+  iscan.edit.assign = assignText;
+
   iscan.edit.onChange(() => {
     const root = byId("edit-assign");
     if (!root.childElementCount) draw(root);

@@ -1,5 +1,5 @@
 /* Check before you label: what the cells are that the Assign bar is about to label. What they are made of by any column,
- * how many agree, and the genes that tell them from all other cells.
+ * how many agree, the genes that tell them from all other cells, and what they are most like (edit_table_what.js).
  *
  * The numbers are the server's. Whatever is asked anew ends what was asked before, here and there. */
 (() => {
@@ -64,6 +64,7 @@
 
   /** Ask for everything anew, once nothing has changed for a moment. */
   function refresh() {
+    iscan.editWhat.wait();
     abort.abort();
     clearTimeout(timer);
     abort = new AbortController();
@@ -82,11 +83,13 @@
       showColumns();
       showComposition();
       bits.root.classList.remove("is-busy");
-      if (isFolded || !found.n) return;
+      if (isFolded || !found.n) return iscan.editWhat.clear();
+      iscan.editWhat.look(asked, signal);
       if (found.n === found.of) return showNote("These are all cells: there are no others to compare them with.");
       await lookForMarkers(asked, signal);
     } catch (error) {
       if (signal.aborted) return;
+      iscan.editWhat.clear();
       bits.root.classList.remove("is-busy");
       showNote(error.message);
     }
@@ -114,7 +117,7 @@
       root,
       fold: make(
         "button",
-        { class: "check-fold", "aria-controls": "check-body", onclick: fold },
+        { class: "check-fold", "aria-controls": "check-body check-what", onclick: fold },
         iscan.filterParts.icon("chevron-down"),
         make("span", { textContent: "Check before you label" }),
       ),
@@ -157,13 +160,15 @@
     root.setAttribute("role", "region");
     root.setAttribute("aria-label", "Check before you label");
     root.classList.add("check");
-    root.replaceChildren(make("div", { class: "check-head" }, bits.fold, bits.said, choice), bits.body);
+    bits.what = iscan.editWhat.draw(refresh);
+    root.replaceChildren(make("div", { class: "check-head" }, bits.fold, bits.said, choice), bits.body, bits.what);
     showFold();
   }
 
   function showFold() {
     bits.fold.setAttribute("aria-expanded", String(!isFolded));
     bits.body.hidden = isFolded;
+    bits.what.hidden = isFolded;
   }
 
   function showColumns() {
@@ -201,10 +206,7 @@
       return;
     }
     for (const row of rowsOf(composition)) {
-      const stripe = make("span", { title: `${row.label}: ${number(row.count)} (${percent(row.count, n)})` });
-      stripe.style.flexGrow = row.count;
-      stripe.style.background = row.colour;
-      bar.append(stripe);
+      bar.append(stripeOf(row, n));
       parts.append(partOf(row, n));
     }
     const [largest] = composition.parts;
@@ -228,6 +230,13 @@
     if (more) rows.push({ label: `${number(n_more)} more ${n_more === 1 ? "label" : "labels"}`, count: more, colour: greys.more });
     if (missing) rows.push({ label: "missing", count: missing, colour: greys.missing });
     return rows.map((row) => ({ ...row, colour: (isDark && on_dark[row.colour]) || row.colour }));
+  }
+
+  function stripeOf({ label, count, colour }, n) {
+    const stripe = make("span", { title: `${label}: ${number(count)} (${percent(count, n)})` });
+    stripe.style.flexGrow = count;
+    stripe.style.background = colour;
+    return stripe;
   }
 
   function partOf({ label, count, total, colour }, n) {
@@ -321,6 +330,9 @@
     seen = now;
     refresh();
   }
+
+  // Other pages show what cells are made of, too.
+  iscan.checkParts = { percent, rowsOf, stripeOf, partOf };
 
   iscan.edit.onChange(follow);
   document.addEventListener("change", (event) => event.target.id === "edit-target" && follow());

@@ -220,13 +220,6 @@ class Review(StrEnum):
     OPEN = "review-open"
 
 
-class Result(StrEnum):
-    """The tab Result. What is on it is drawn by its scripts."""
-
-    PAGE = "result-page"
-    OPEN = "result-open"
-
-
 class Export(StrEnum):
     """The Export page."""
 

@@ -6,7 +6,7 @@ from typing import Any
 import flask
 
 from iscan_dash.services.inspection import Superseded
-from iscan_dash.web import inspection
+from iscan_dash.web import inspection, what_is_this
 from iscan_dash.web.services import Services
 
 
@@ -25,6 +25,14 @@ def add(routes: flask.Blueprint, services: Services, answer: Callable[[Any], fla
             return answer(inspection.markers(services.inspection, services.edit_table, asked))
         except Superseded:
             # Nobody waits for it any more.
+            return flask.Response(status=204)
+
+    @routes.post("/api/v1/check/what")
+    def check_what() -> flask.Response:
+        asked = what_is_this.WhatRequest.model_validate_json(flask.request.get_data())
+        try:
+            return answer(what_is_this.what_is_this(services, asked))
+        except Superseded:
             return flask.Response(status=204)
 
     @routes.post("/api/v1/check/trim")

@@ -18,6 +18,7 @@ from iscan_dash.services.prediction import Predictor
 from iscan_dash.services.preflights import Preflights
 from iscan_dash.services.prepared_references import PreparedReferences
 from iscan_dash.services.selections import Selections
+from iscan_dash.services.what_is_this import Namer
 from iscan_dash.services.workspace import Workspace
 from iscan_dash.services.workspaces import Workspaces
 from iscan_dash.web.identity import current_user
@@ -104,6 +105,7 @@ class Services:
         self.preflights = Preflights(predictor)
         self._expression = ExpressionSamples()
         self._prepared = PreparedReferences(registry, predictor)
+        self.namer = Namer(self._expression, self._prepared)
         self.explainer = Explainer(self._expression, self._prepared)
         self.is_closing = threading.Event()
         self.warm_up: threading.Thread | None = None
