@@ -24,6 +24,9 @@ MAX_RANK = 1500
 MOST_SETS = 1000
 """Sets of one analysis."""
 
+MOST_GENES = 500_000
+"""Genes of these sets together; they are kept with the job and with its result."""
+
 MOST_PACKED = 2**23
 """Bytes of a mask of cells."""
 
@@ -83,6 +86,10 @@ class EnrichmentParameters:
         if len(self.sets) > MOST_SETS:
             raise EnrichmentRefused(
                 f"{counted(len(self.sets), 'gene set')} are too many; {MOST_SETS:,} can be scored at once.", "E51"
+            )
+        if sum(own.n_genes for own in self.sets) > MOST_GENES:
+            raise EnrichmentRefused(
+                f"The chosen sets have more than {MOST_GENES:,} genes together. Choose fewer.", "E51"
             )
         names = [own.name for own in self.sets]
         if len(set(names)) < len(names):

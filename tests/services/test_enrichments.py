@@ -391,6 +391,8 @@ def test_preflight(study: Study) -> None:
         ({"sets": (mouse, mouse)}, "E53"),
         ({"cells": encode(np.zeros(700, bool))}, ""),
         ({"cells": b"x"}, ""),
+        ({"sets": tuple(GeneSet(f"s{n}", ("A",)) for n in range(1001))}, "E51"),
+        ({"sets": (GeneSet("s", tuple(f"A{n}" for n in range(500_001))),)}, "E51"),
         ({"method": "gsva"}, ""),
         ({"max_rank": 0}, ""),
         ({"seed": -1}, ""),
