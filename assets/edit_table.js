@@ -57,7 +57,10 @@
   const listeners = [];
   /** Call a function whenever something that is shown changed. @param {function(Object): void} listener */
   const onChange = (listener) => listeners.push(listener);
-  const tell = () => byId("edit-assign") && listeners.forEach((listener) => listener(page));
+  const tell = () => isStarted() && listeners.forEach((listener) => listener(page));
+
+  /** Whether the page is built. Before, what is known is of an earlier visit, and may have changed since. */
+  const isStarted = () => Boolean(byId("edit-assign")?.dataset.drawn);
 
   const annotation = (id) => page.state && page.state.annotations.find((one) => one.id === id);
   const own = () => (page.state ? page.state.annotations.filter((one) => one.own) : []);
@@ -279,8 +282,8 @@
       .sort((a, b) => a.sortIndex - b.sortIndex)
       .map((one) => [one.colId, one.sort === "desc"]);
 
-  let markKnown;
-  const stateKnown = new Promise((resolve) => (markKnown = resolve));
+  const toStart = []; // requests that wait for the page to be built
+  const started = () => isStarted() || new Promise((resolve) => toStart.push(resolve));
 
   let asking = 0; // number of the newest request: an answer to an earlier one may come after its own
 
@@ -288,7 +291,8 @@
   async function rows(request) {
     if (!request) return window.dash_clientside.no_update;
     const mine = ++asking;
-    await stateKnown;
+    await started();
+    if (mine !== asking) return window.dash_clientside.no_update;
     const sort = (request.sortModel || []).map(({ colId, sort }) => [colId, sort === "desc"]);
     const columns = [...new Set(shownColumns())];
     let answer;
@@ -500,7 +504,7 @@
     byId("edit-assign").dataset.drawn = "yes";
     page.state = state;
     takeTicks(state);
-    markKnown();
+    toStart.splice(0).forEach((start) => start());
     for (const key of known.keys()) if (!annotation(key)) known.delete(key);
     const mine = own().map((one) => one.id);
     if (isFirst && mine.includes(open)) page.current = open;

@@ -298,6 +298,25 @@ def test_the_page_may_be_left_before_an_edit_is_answered(edit: EditAnnotation, s
     shows(edit, with_label([1, 2], "second"))
 
 
+def test_a_page_that_is_come_back_to_shows_what_was_made_meanwhile(
+    browser: Browser, open_server: Server, shell: Shell
+) -> None:
+    shell.open(open_server, "/annotate/edit")
+    edit = EditAnnotation(browser)
+    edit.wait_for_count(f"{N_CELLS} of {N_CELLS} cells, 0 ticked")
+    NewAnnotation(browser).make("groups")
+    labels = {"is": "labels", "kind": "metadata", "key": "tissue", "values": [], "missing": True}
+    act_on_selection(browser, do="filter", condition=labels)
+    with browser.held_back("url.includes('_dash-update-component') && body.includes('edit-state')") as release:
+        browser.click("#selection-label:not([aria-disabled='true'])")
+        browser.wait(lambda: browser.is_shown("#edit-grid .ag-row"), "the grid")
+        release()
+    edit.wait_for_count(f"{N_CELLS} of {N_CELLS} cells, 0 ticked")
+    edit.browser.until(lambda: "missing" in edit.values("groups").values(), False)
+    # What is typed goes to where the label belongs.
+    browser.until(lambda: browser.js("return document.activeElement.id"), "edit-value")
+
+
 def test_a_double_click_edits_one_cell(edit: EditAnnotation, shell: Shell, name: str) -> None:
     edit.edit_cell(2, name, "B cell")
     shell.wait_for_toast('1 cell set to "B cell".')
