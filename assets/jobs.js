@@ -32,6 +32,7 @@
     if (!job.mine || !(job.state in shows)) return;
     const actions = [{ text: "Study Logs", href: "/logs" }];
     if (job.result && job.kind === "prediction") actions.unshift({ text: "View", action: { verb: "colour", by: `annotation:${job.result}` } });
+    if (job.result && job.kind === "enrichment") actions.unshift({ text: "Label groups", href: `/annotate/enrichment?result=${job.result}` });
     iscan.toast.show({ id: `job-${job.id}`, kind: shows[job.state], text: `${job.name}: ${job.message}`, actions, seconds: job.state === "Finished" ? 8 : null });
   }
 
@@ -101,8 +102,9 @@
     return refresh();
   }
 
-  /** Colour the plot by what came of a job, and open it. */
+  /** Open what came of a job; labels colour the plot besides. */
   function openResult(job) {
+    if (job.kind === "enrichment") return iscan.go(`/annotate/enrichment?result=${job.result}`);
     iscan.colourBy(`annotation:${job.result}`);
     iscan.go(`/annotate/result?open=${job.result}`);
   }

@@ -90,9 +90,10 @@
     const found = [];
     if (edit && edit.annotation) found.push(named("box-arrow-in-right", `Open ${edit.name}`, () => iscan.go(`/annotate/existing?open=${edit.annotation}`), "open"));
     if (job) {
-      if (job.result && job.kind === "prediction") found.push(named("box-arrow-in-right", `Open the result ${job.name}`, () => jobs.openResult(jobs.get(job.id)), "open"));
+      if (job.result && ["prediction", "enrichment"].includes(job.kind)) found.push(named("box-arrow-in-right", `Open the result ${job.name}`, () => jobs.openResult(jobs.get(job.id)), "open"));
       if (job.active && job.mine) found.push(named("x-circle", `Cancel ${job.name}`, () => jobs.cancel(job.id), "cancel"));
-      if (job.kind === "prediction" && !job.active) found.push(named("arrow-repeat", `Run ${job.name} again: opens its form`, () => iscan.go(`/annotate?rerun=${job.id}`), "rerun"));
+      const form = { prediction: "/annotate", enrichment: "/enrichment" }[job.kind];
+      if (form && !job.active) found.push(named("arrow-repeat", `Run ${job.name} again: opens its form`, () => iscan.go(`${form}?rerun=${job.id}`), "rerun"));
       found.push(named("file-text", `Log of ${job.name}`, (event) => showLog(event.currentTarget, job), "log"));
     }
     return make("td", { class: "actions" }, ...found);

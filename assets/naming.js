@@ -3,14 +3,14 @@
   const iscan = (window.iscan = window.iscan || {});
 
   /** What makes an annotation: buttons, and the fields in which Enter does. */
-  const MAKES = "#new-create, #predict-submit, #import-run, [id*='\"existing-duplicate\"'], .toast-action[data-makes]";
+  const MAKES = "#new-create, #predict-submit, #enrichment-run, #from-enrichment-create, #import-run, [id*='\"existing-duplicate\"'], .toast-action[data-makes]";
   const ENTERS = "#new-name";
 
   let begun = null;
 
   /** Tell whether the form would be refused as it is: what is wrong with it is said first. */
   function isRefused(element) {
-    if (element.id === "predict-submit") return element.getAttribute("aria-disabled") === "true";
+    if (["predict-submit", "enrichment-run", "from-enrichment-create"].includes(element.id)) return element.getAttribute("aria-disabled") === "true";
     if (!element.matches(`#new-create, ${ENTERS}`)) return false;
     const says = (id) => document.getElementById(id).textContent.trim();
     const name = document.getElementById("new-name").value;

@@ -15,7 +15,7 @@
     const { triggered } = window.dash_clientside.callback_context;
     // A selection that the form does not use changes nothing of its preview.
     const isOther = triggered.length > 0 && triggered.every((cause) => cause.prop_id === "selection-state.data");
-    if (isOther && form && !form.filtered) return [none, none, none, none, none, none, none, note];
+    if (isOther && form && !form.filtered) return [none, none, none, none, none, none, none, none, note];
     const isCopy = kind === "existing" && Boolean(copy);
     form = {
       seq: ++seq,
@@ -35,8 +35,10 @@
     const parts = form.metadata.length + form.cluster.length + form.annotation.length;
     const isImport = kind === "import";
     const isPrediction = kind === "prediction";
+    const isEnrichment = kind === "enrichment";
     iscan.prediction.show(isPrediction);
-    return [form, !isCopy, parts < 2, kind !== "existing", isImport || isPrediction, !isImport, !isPrediction, note];
+    iscan.fromEnrichment.show(isEnrichment);
+    return [form, !isCopy, parts < 2, kind !== "existing", isImport || isPrediction || isEnrichment, !isImport, !isPrediction, !isEnrichment, note];
   }
 
   /** How many cells the switch means now. */

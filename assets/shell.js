@@ -20,9 +20,9 @@
     }
   }
 
-  /** Open another page of the panel without loading the whole page again; a window of one plot has no panel. */
+  /** Open another page of the panel without loading the whole page again; a window of its own shows one thing. */
   iscan.go = (href) => {
-    if (document.documentElement.classList.contains("plot-window")) return;
+    if (document.documentElement.matches(".plot-window, .section-window")) return;
     window.history.pushState({}, "", href);
     window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
     window.scrollTo(0, 0);
@@ -269,6 +269,8 @@
       ...iscan.editTable,
       ...iscan.logsPage,
       ...iscan.referencesPage,
+      ...iscan.enrichmentPage,
+      ...iscan.fromEnrichmentPage,
       ...iscan.resultPage,
     },
   });

@@ -35,7 +35,7 @@ from iscan_dash.web import (
 from iscan_dash.web.checked import CheckedDash
 from iscan_dash.web.components import cell_filter, history, naming, plot_grid, plot_panel, toast, topbar
 from iscan_dash.web.ids import Shell
-from iscan_dash.web.pages import annotate, data, export, references, study_logs
+from iscan_dash.web.pages import annotate, data, enrichment, export, references, study_logs
 from iscan_dash.web.services import Services
 
 PACKAGE = Path(__file__).parents[1]
@@ -112,7 +112,7 @@ def create_app(settings: Settings) -> Dash:
     probes.register(server, services)
     selections.register_routes(server, services)
     # Without annotations there are no pages of them, at their addresses neither.
-    pages = (data,) if workspaces.is_closed else (data, annotate, references, study_logs, export)
+    pages = (data,) if workspaces.is_closed else (data, annotate, enrichment, references, study_logs, export)
     for part in (topbar, naming, plot_grid, cell_filter, history, *pages):
         part.register(app, services)
     selections.register(app)

@@ -12,6 +12,7 @@ from iscan_dash.web.services import Services
 TABS = (
     ("Data", "/", "exact"),
     ("Cell Annotation", "/annotate", "partial"),
+    ("Enrichment", "/enrichment", "partial"),
     ("References", "/references", "exact"),
     ("Study Logs", "/logs", "exact"),
     ("Export", "/export", "exact"),

@@ -12,7 +12,14 @@ from pydantic import BaseModel, Field, ValidationError
 
 from iscan_dash.errors import IscanError, StorageError
 from iscan_dash.services.export import distinct, export_lines
-from iscan_dash.web import edit_routes, inspection_routes, job_routes, reference_routes, result_routes
+from iscan_dash.web import (
+    edit_routes,
+    enrichment_routes,
+    inspection_routes,
+    job_routes,
+    reference_routes,
+    result_routes,
+)
 from iscan_dash.web.components import toast
 from iscan_dash.web.forms import CopyForm
 from iscan_dash.web.plots import ColourBy
@@ -84,6 +91,7 @@ def register(server: flask.Flask, services: Services) -> None:
         return _json({"rows": rows, "total": total})
 
     edit_routes.add(routes, services, _json)
+    enrichment_routes.add(routes, services, _json)
     inspection_routes.add(routes, services, _json)
     job_routes.add(routes, services, _json)
     reference_routes.add(routes, services, _json)

@@ -6,7 +6,14 @@ import dash_bootstrap_components as dbc
 from dash import Dash, Input, Output, html, register_page
 
 from iscan_dash.web.ids import Annotate, Shell
-from iscan_dash.web.pages import edit_annotation, existing_annotations, import_table, new_annotation, result
+from iscan_dash.web.pages import (
+    edit_annotation,
+    existing_annotations,
+    from_enrichment,
+    import_table,
+    new_annotation,
+    result,
+)
 from iscan_dash.web.services import Services
 
 VIEWS = {
@@ -22,7 +29,11 @@ OF_PREDICTIONS = {"result"}
 
 
 def layout(
-    services: Services, view: str = "", open_annotation: str | None = None, rerun: str | None = None
+    services: Services,
+    view: str = "",
+    open_annotation: str | None = None,
+    rerun: str | None = None,
+    enrichment: dict[str, str] | None = None,
 ) -> html.Div:
     """Return the page with one of its tabs open.
 
@@ -36,12 +47,15 @@ def layout(
         The annotation whose row is expanded, or which is edited.
     rerun
         The job that is to be asked for again.
+    enrichment
+        What labels are made of in From Enrichment, which is opened then; see `new_annotation.layout`.
     """
     tabs = [
         dbc.NavLink(
             name,
             href=f"/annotate/{key}".rstrip("/"),
-            active="exact",
+            # From Enrichment has an address of its own.
+            active=True if not key and enrichment is not None else "exact",
             id=f"annotate-tab-{key or 'new'}",
             className="of-predictions" if key in OF_PREDICTIONS else "",
         )
@@ -54,7 +68,7 @@ def layout(
     elif view == "result":
         body = result.layout(open_annotation)
     else:
-        body = new_annotation.layout(services, rerun)
+        body = new_annotation.layout(services, rerun, enrichment)
     nav = html.Nav(tabs, id=Annotate.TABS, className=tabs_class(services))
     return html.Div([nav, html.Div(body, id=Annotate.BODY)], className="annotate")
 
@@ -70,6 +84,9 @@ def register(app: Dash, services: Services) -> None:
     def new(rerun: str | None = None, **_: Any) -> html.Div:
         return layout(services, rerun=rerun)
 
+    def enriched(**given: Any) -> html.Div:
+        return layout(services, enrichment={key: str(given.get(key) or "") for key in ("result", "kind", "key")})
+
     def existing(open: str | None = None, **_: Any) -> html.Div:
         return layout(services, "existing", open)
 
@@ -80,6 +97,7 @@ def register(app: Dash, services: Services) -> None:
         return layout(services, "result", open)
 
     register_page("annotate", path="/annotate", title=app.title, name="Cell Annotation", layout=new)
+    register_page("enriched", path="/annotate/enrichment", title=app.title, name="From Enrichment", layout=enriched)
     register_page("existing", path="/annotate/existing", title=app.title, name="Existing", layout=existing)
     register_page("edit", path="/annotate/edit", title=app.title, name="Edit", layout=edit)
     register_page("result", path="/annotate/result", title=app.title, name="Result", layout=show_result)
@@ -89,6 +107,7 @@ def register(app: Dash, services: Services) -> None:
         return tabs_class(services)
 
     new_annotation.register(app, services)
+    from_enrichment.register(app, services)
     import_table.register(app, services)
     existing_annotations.register(app, services)
     edit_annotation.register(app, services)

@@ -15,12 +15,13 @@ from iscan_dash.services.workspace import Workspace
 from iscan_dash.web.checked import was_clicked
 from iscan_dash.web.components import toast
 from iscan_dash.web.forms import CopyForm
-from iscan_dash.web.ids import Import, New, Predict, Selection, Shell
+from iscan_dash.web.ids import FromEnrichment, Import, New, Predict, Selection, Shell
 from iscan_dash.web.pages import import_table
 from iscan_dash.web.services import Services
 
 KINDS = {
     "existing": ("Use Existing Data", "Copy or combine metadata, clusters and annotations"),
+    "enrichment": ("From Enrichment", "Labels from enriched gene sets"),
     "prediction": ("Cell type prediction", "Labels from a reference (SingleR)"),
     "import": ("Import CSV", "Labels from a table, a draft or cellxgene"),
     "empty": ("Empty", "Every cell starts with the default label"),
@@ -39,7 +40,7 @@ MOST_COUNTS = 50
 """Labels listed beside the preview."""
 
 
-def layout(services: Services, rerun: str | None = None) -> html.Div:
+def layout(services: Services, rerun: str | None = None, enrichment: dict[str, str] | None = None) -> html.Div:
     """Return the form with its preview.
 
     Parameters
@@ -48,11 +49,15 @@ def layout(services: Services, rerun: str | None = None) -> html.Div:
         The services of the application.
     rerun
         The job whose parameters the form of predictions has.
+    enrichment
+        Result, kind and key of the column that cells are grouped by in From Enrichment, which is opened unless None.
     """
+    chosen = "enrichment" if enrichment is not None else "existing" if rerun is None else "prediction"
+    given = {f"data-{key}": value for key, value in (enrichment or {}).items()}
     return html.Div(
         className="new-annotation",
         children=[
-            _cards("existing" if rerun is None else "prediction"),
+            _cards(services, chosen),
             html.Div(
                 id=New.MADE,
                 className="made-here",
@@ -69,7 +74,14 @@ def layout(services: Services, rerun: str | None = None) -> html.Div:
                 ],
             ),
             html.Div(id=Predict.PANEL, className="predict-panel", hidden=True, **{"data-rerun": rerun or ""}),
+            html.Div(
+                html.Div(id=FromEnrichment.PAGE, className="from-enrichment", **given),
+                id=FromEnrichment.PANEL,
+                className="from-enrichment",
+                hidden=True,
+            ),
             import_table.layout(),
+            dcc.Store(id=FromEnrichment.RESULTS),
             dcc.Store(id=New.FORM),
             dcc.Store(id=New.PREVIEW),
             dcc.Store(id=New.TOUCHED, data=False),
@@ -77,19 +89,28 @@ def layout(services: Services, rerun: str | None = None) -> html.Div:
     )
 
 
-def _cards(chosen: str) -> dbc.RadioItems:
+def _cards(services: Services, chosen: str) -> dbc.RadioItems:
     return dbc.RadioItems(
         id=New.KIND,
         className="cards",
         inline=True,
         value=chosen,
-        options=[
-            {"value": kind, "label": html.Span([html.B(name), html.Small(text)], className="card-text")}
-            for kind, (name, text) in KINDS.items()
-        ],
+        options=_card_options(services),
         persistence=True,
         persistence_type="session",
     )
+
+
+def _card_options(services: Services) -> list[dict[str, Any]]:
+    """Return the cards; that of enrichment results cannot be chosen while there is none."""
+    has_results = bool(services.enrichments.list())
+    options = []
+    for kind, (name, text) in KINDS.items():
+        is_off = kind == "enrichment" and not has_results
+        says = dcc.Link("Run an enrichment first", href="/enrichment") if is_off else text
+        label = html.Span([html.B(name), html.Small(says)], className="card-text")
+        options.append({"value": kind, "label": label, "disabled": is_off})
+    return options
 
 
 def _form(services: Services) -> list[Any]:
@@ -332,6 +353,7 @@ def register(app: Dash, services: Services) -> None:
         Output(New.MADE, "hidden"),
         Output(Import.PANEL, "hidden"),
         Output(Predict.PANEL, "hidden"),
+        Output(FromEnrichment.PANEL, "hidden"),
         Output(New.FILTERED_NOTE, "children"),
         Input(New.KIND, "value"),
         Input(New.NAME, "value"),
@@ -346,6 +368,10 @@ def register(app: Dash, services: Services) -> None:
         Input(Shell.REVISION, "data"),
         Input(Selection.STATE, "data"),
     )
+
+    @app.callback(Output(New.KIND, "options"), Input(FromEnrichment.RESULTS, "data"), prevent_initial_call=True)
+    def offer_cards(_: Any) -> list[dict[str, Any]]:
+        return _card_options(services)
 
     @app.callback(Output(New.PREVIEW, "data"), Input(New.FORM, "data"))
     def follow(values: dict[str, Any] | None) -> Any:

@@ -1,0 +1,497 @@
+/* From Enrichment: which result, grouped by what, what is ticked and typed, and the annotation that is made of it. The grid is in
+ * sets_grid.js, the dot plots in sets_dots.js. Each section can have a window of its own: windows that
+ * were opened from one page tell each other what changes. */
+(() => {
+  const iscan = (window.iscan = window.iscan || {});
+  const KEPT = "iscan-from-enrichment";
+  const TOKEN = "iscan-windows"; // what ties a page and its windows together
+  const MOST_KEPT = 20; // columns whose ticks are remembered
+  const KINDS = [
+    ["cluster", "Clusters"],
+    ["metadata", "Metadata"],
+    ["annotation", "Annotations"],
+  ];
+  const parts = () => iscan.filterParts;
+  const byId = (id) => document.getElementById(id);
+  const make = (...given) => parts().make(...given);
+  const page = () => byId("from-enrichment-page");
+
+  /** The section that this window is for; "" on the whole page. */
+  const alone = (/^\/window\/enrichment\/([a-z0-9_]+)$/.exec(window.location.pathname) || [])[1] || "";
+  if (alone) document.documentElement.classList.add("section-window");
+
+  // What is chosen. Choices of groups are kept for each result and column: {"": {sets, custom, text}} by group.
+  const fresh = () => ({ result: "", kind: "", key: "", name: "", default: "Unassigned", join: " / ", sort: "", down: true, order: "given", search: "", all: false, picks: {} });
+  let state = fresh();
+  let results = null; // what can be chosen
+  let columns = [];
+  let table = null; // the statistics that are shown
+  let said = null; // what the server says of the labels
+  let isFresh = false; // whether that is about what is chosen now
+  let problems = {};
+  let isShown = false;
+  let isSending = false;
+  let isBusy = false;
+  let wasSubmitted = false; // whether a missing name or label may be complained of
+  let asking = 0;
+  let askingLabels = 0;
+  let drawn = null; // the page that is drawn
+  let revision = null;
+
+  // -- state ---------------------------------------------------------------------------------------------------------
+
+  function recall() {
+    try {
+      return JSON.parse(sessionStorage.getItem(KEPT)) || {};
+    } catch {
+      return {};
+    }
+  }
+
+  function token() {
+    try {
+      if (!sessionStorage.getItem(TOKEN)) sessionStorage.setItem(TOKEN, String(Math.random()).slice(2));
+      return sessionStorage.getItem(TOKEN);
+    } catch {
+      return ""; // storage refused: windows open, and are not kept in step
+    }
+  }
+
+  const channel = token() && "BroadcastChannel" in window ? new BroadcastChannel(`iscan-enrichment-${token()}`) : null;
+
+  function keep(isHeard = false) {
+    try {
+      sessionStorage.setItem(KEPT, JSON.stringify(state));
+    } catch {
+      // Storage refused: what is ticked lasts as long as the page.
+    }
+    if (!isHeard) channel?.postMessage({ state });
+  }
+
+  const place = () => JSON.stringify([state.result, state.kind, state.key]);
+
+  /** A group without a value has a key of its own. */
+  const keyOf = (label) => (label === null ? "" : `=${label}`);
+
+  const nothing = () => ({ sets: [], custom: false, text: "" });
+  const pickOf = (label) => (state.picks[place()] || {})[keyOf(label)] || nothing();
+
+  function changePick(label, values) {
+    const own = (state.picks[place()] ||= {});
+    own[keyOf(label)] = { ...pickOf(label), ...values };
+    const { sets, custom, text } = own[keyOf(label)];
+    if (!sets.length && !custom && !text) delete own[keyOf(label)];
+    const places = Object.keys(state.picks);
+    for (const old of places.slice(0, Math.max(0, places.length - MOST_KEPT))) if (old !== place()) delete state.picks[old];
+    changed();
+  }
+
+  /** Tick a set of a group, or take the tick away. */
+  function toggle(group, set) {
+    const { sets } = pickOf(group);
+    changePick(group, { sets: sets.includes(set) ? sets.filter((own) => own !== set) : [...sets, set] });
+  }
+
+  /** Something was chosen: show it, keep it, tell the other windows, and ask what comes of it. */
+  function changed(isHeard = false) {
+    keep(isHeard);
+    askLabels();
+    showPicks();
+  }
+
+  /** The label that a group gets, as far as it can be told here; the server has the last word. */
+  function labelOf(group) {
+    const row = isFresh && said && said.rows.find((own) => own.group === group);
+    if (row && !row.problem) return row.label;
+    const { sets, custom, text } = pickOf(group);
+    if (custom) return text.trim();
+    const names = table.sets.map(({ name }) => name).filter((name) => sets.includes(name));
+    return names.length ? names.join(state.join) : state.default.trim();
+  }
+
+  const request = (path, body) => iscan.jobs.request(`enrichments/${encodeURIComponent(state.result)}/${path}`, body);
+
+  // -- asking --------------------------------------------------------------------------------------------------------
+
+  /** Read what can be chosen; then the table of what is. */
+  async function read() {
+    const mine = ++asking;
+    try {
+      const [listed, found] = await Promise.all([iscan.jobs.request("enrichments"), iscan.jobs.request("enrichments/columns")]);
+      if (mine !== asking || !isShown) return;
+      results = listed.results;
+      columns = found.columns;
+    } catch (error) {
+      if (mine !== asking || !isShown) return;
+      if (drawn) iscan.enrichment.complain(error);
+      else page().replaceChildren(make("p", { class: "field-error", role: "alert", textContent: error.message }), make("button", { class: "btn btn-outline-primary btn-sm", textContent: "Try again", onclick: read }));
+      return;
+    }
+    tidy();
+    if (!results.length) {
+      drawn = null;
+      page().replaceChildren(make("p", { class: "empty-state" }, "No enrichment result yet. ", iscan.enrichment.link("/enrichment", "", "Run an enrichment first"), "."));
+      return;
+    }
+    if (!drawn || !drawn.isConnected) draw();
+    showChoices();
+    readTable();
+  }
+
+  function tidy() {
+    if (!results.some(({ id }) => id === state.result)) state.result = results.length ? results[0].id : "";
+    const own = columns.find(({ kind, key }) => kind === state.kind && key === state.key);
+    if (own) return;
+    const usual = columns.find(({ kind, groups }) => kind === "cluster" && groups > 1) || columns.find(({ groups }) => groups > 1 && groups <= 100) || columns[0];
+    [state.kind, state.key] = usual ? [usual.kind, usual.key] : ["", ""];
+  }
+
+  async function readTable() {
+    const mine = ++asking;
+    busy(true);
+    let answer;
+    try {
+      answer = await request(`table?${new URLSearchParams({ kind: state.kind, key: state.key })}`);
+    } catch (error) {
+      answer = { problem: error.message };
+    }
+    if (mine !== asking || !isShown || !drawn) return;
+    busy(false);
+    if (answer.problem) {
+      table = null;
+      said = null;
+      byId("from-enrichment-body").hidden = true;
+      byId("from-enrichment-trouble").textContent = answer.problem;
+      showSaid();
+      return;
+    }
+    byId("from-enrichment-trouble").textContent = "";
+    byId("from-enrichment-body").hidden = false;
+    const isSame = table && table.stamp === answer.stamp && table.result === answer.result;
+    table = answer;
+    said = null;
+    if (!isSame) {
+      sections().forEach((own) => own.follow(table));
+      byId("from-enrichment-warnings").textContent = table.warnings.join("\n");
+    }
+    askLabels();
+    showPicks();
+  }
+
+  const groupsOf = () => table.groups.map(({ label }) => ({ group: label, ...pickOf(label) })).filter(({ sets, custom }) => sets.length || custom).map((own) => ({ ...own, sets: own.sets.filter((name) => table.sets.some((known) => known.name === name)) }));
+
+  const form = () => ({ by: { kind: state.kind, key: state.key }, groups: groupsOf(), default: state.default, join: state.join, name: state.name, stamp: table.stamp });
+
+  async function askLabelsNow() {
+    if (!isShown || !table) return;
+    const mine = ++askingLabels;
+    let answer;
+    try {
+      answer = await request("labels", form());
+    } catch (error) {
+      answer = { problems: { groups: ["", error.message] }, labels: null };
+    }
+    if (mine !== askingLabels || !isShown || !table) return;
+    said = answer.labels;
+    isFresh = true;
+    ({ problems } = answer);
+    showSaid();
+  }
+
+  let askLater = null;
+
+  function askLabels() {
+    askingLabels += 1;
+    isFresh = false;
+    askLater ??= parts().later(askLabelsNow, 150);
+    askLater();
+  }
+
+  // -- drawing -------------------------------------------------------------------------------------------------------
+
+  const sections = () => {
+    const all = [iscan.fromEnrichmentGrid, ...iscan.fromEnrichmentDots];
+    return alone ? all.filter(({ id }) => id === alone) : all;
+  };
+
+  function openWindow(id) {
+    const query = new URLSearchParams({ result: state.result, kind: state.kind, key: state.key });
+    window.open(`/window/enrichment/${id}?${query}`, `iscan-enrichment-${id}-${token()}`, "popup,width=1080,height=760");
+  }
+
+  /** The frame of a section: its title, its own controls, and the button that opens its window. */
+  function section(own, ...controls) {
+    const { iconButton } = parts();
+    const id = `from-enrichment-${own.id}`;
+    return make(
+      "section",
+      { class: "enrichment-section", id, "aria-labelledby": `${id}-title` },
+      make("div", { class: "enrichment-section-head" }, make("h2", { id: `${id}-title`, textContent: own.title }), make("span", { class: "space" }), ...controls, alone ? null : iconButton("window-plus", `${own.title}: open in new window`, () => openWindow(own.id), "section-window-button")),
+    );
+  }
+
+  function text(id, key, more = {}) {
+    const input = make("input", { class: "form-control form-control-sm", id: `from-enrichment-${id}`, autocomplete: "off", spellcheck: false, ...more });
+    input.addEventListener("input", () => {
+      state[key] = input.value;
+      changed();
+    });
+    return input;
+  }
+
+  function draw() {
+    const { field } = iscan.enrichment;
+    const result = make("select", { class: "form-select form-select-sm", id: "from-enrichment-result", onchange: () => choose({ result: result.value }) });
+    const kind = make("select", { class: "form-select form-select-sm", id: "from-enrichment-kind", "aria-label": "Group cells by, type", onchange: () => choose({ kind: kind.value, key: (columns.find((own) => own.kind === kind.value) || { key: "" }).key }) });
+    const key = make("select", { class: "form-select form-select-sm", id: "from-enrichment-key", "aria-label": "Group cells by, column", onchange: () => choose({ key: key.value }) });
+    const by = make("div", { class: "field" }, make("label", { for: "from-enrichment-kind", textContent: "Group cells by" }), make("div", { class: "from-enrichment-by" }, kind, key));
+    const error = (id) => make("span", { class: "field-error", id: `from-enrichment-${id}-error`, role: "alert" });
+    const search = make("input", { type: "search", class: "form-control form-control-sm", id: "from-enrichment-search", placeholder: "Search sets", "aria-label": "Search gene sets", autocomplete: "off", spellcheck: false });
+    search.addEventListener(
+      "input",
+      parts().later(() => {
+        state.search = search.value;
+        keep();
+        showView();
+      }),
+    );
+    const order = make("select", { class: "form-select form-select-sm", id: "from-enrichment-order", "aria-label": "Order of the dot plots", onchange: () => ((state.order = order.value), keep(), showView()) }, ...[["given", "As given"], ["cluster", "Clustered"], ["name", "By name"]].map(([value, says]) => make("option", { value, textContent: says })));
+    const button = (id, says, title, act) => make("button", { class: "btn btn-outline-secondary btn-sm", id: `from-enrichment-${id}`, textContent: says, title, onclick: act });
+    const bar = make(
+      "div",
+      { class: "from-enrichment-bar" },
+      search,
+      alone === "grid" || !alone ? button("best", "Pick best", "Tick the set with the highest difference in each group, where AUC is above 0.5 and the adjusted P at most 0.05. It replaces what is ticked.", pickBest) : null,
+      alone === "grid" || !alone ? button("clear", "Clear", "Take all ticks and custom labels away", clear) : null,
+      make("span", { class: "space" }),
+      alone === "grid" ? null : make("label", { for: order.id, textContent: alone ? "Order" : "Order of plots" }),
+      alone === "grid" ? null : order,
+    );
+    const end = make("div", { class: "form-end" }, make("div", { class: "from-enrichment-says" }, make("div", { class: "numbers", id: "from-enrichment-count", role: "status" }), make("div", { class: "field-error", id: "from-enrichment-problem", role: "alert" })), make("button", { class: "btn btn-primary btn-sm", id: "from-enrichment-create", textContent: "Create", onclick: create }));
+    const own = sections();
+    const body = make("div", { class: "from-enrichment-body", id: "from-enrichment-body" }, ...own.map((one) => one.draw(section)), alone ? null : make("div", { class: "warnings", id: "from-enrichment-warnings", role: "status" }));
+    drawn = make(
+      "div",
+      { class: "from-enrichment-frame", "data-alone": alone },
+      make("div", { class: "from-enrichment-form" }, make("div", { class: "row-of-2" }, field("Enrichment result", result), by), alone ? null : make("div", { class: "row-of-3" }, field("Name", text("name", "name", { maxLength: 200 }), error("name")), field("Default Value", text("default", "default", { maxLength: 200, title: "The label of groups with nothing ticked, and of cells that were not scored" }), error("default")), field("Join labels with", text("join", "join", { maxLength: 16 }), error("join")))),
+      bar,
+      make("p", { class: "field-error", id: "from-enrichment-trouble", role: "alert" }),
+      body,
+      alone ? make("div", { class: "warnings", id: "from-enrichment-warnings", role: "status", hidden: true }) : end,
+    );
+    page().replaceChildren(drawn);
+    table = null;
+  }
+
+  const setValue = (id, value) => {
+    const element = byId(`from-enrichment-${id}`);
+    if (element && element.value !== value) element.value = value;
+  };
+
+  /** Show what can be chosen, and what is. */
+  function showChoices() {
+    const { number } = parts();
+    const { counted } = iscan.enrichment;
+    byId("from-enrichment-result").replaceChildren(...results.map((own) => make("option", { value: own.id, textContent: `${own.name} (${counted(own.n_sets, "set")}, ${number(own.n_cells)} cells, ${own.method_title})` })));
+    byId("from-enrichment-kind").replaceChildren(...KINDS.map(([kind, title]) => make("option", { value: kind, textContent: title, disabled: !columns.some((own) => own.kind === kind) })));
+    const own = columns.filter(({ kind }) => kind === state.kind);
+    byId("from-enrichment-key").replaceChildren(...(own.length ? own : [{ key: "", name: "No column of groups", groups: 0 }]).map(({ key, name, groups }) => make("option", { value: key, textContent: groups ? `${name} (${counted(groups, "group")})` : name })));
+    for (const key of ["result", "kind", "key", "name", "default", "join", "search", "order"]) setValue(key, state[key]);
+  }
+
+  function busy(is) {
+    isBusy = is;
+    byId("from-enrichment-body")?.classList.toggle("is-busy", is);
+    if (byId("from-enrichment-count") && is) byId("from-enrichment-count").textContent = "Computing the statistics...";
+  }
+
+  function choose(values) {
+    Object.assign(state, values);
+    wasSubmitted = false;
+    keep();
+    showChoices();
+    readTable();
+  }
+
+  /** Show what is searched for, and in which order. */
+  function showView() {
+    if (table) sections().forEach((own) => own.follow(table));
+  }
+
+  function showPicks() {
+    for (const key of ["name", "default", "join"]) setValue(key, state[key]);
+    if (table) sections().forEach((own) => own.pick());
+  }
+
+  function problemOf(group) {
+    const row = said && said.rows.find((own) => own.group === group);
+    return row ? row.problem : "";
+  }
+
+  /** Show what the server says of the labels. */
+  function showSaid() {
+    if (!drawn) return;
+    if (table) sections().forEach((own) => own.say && own.say());
+    if (alone) return;
+    const { number, allow } = parts();
+    for (const key of ["name", "default", "join"]) {
+      const [code, sentence] = problems[key] || ["", ""];
+      const isEarly = code === "E01" && !wasSubmitted;
+      byId(`from-enrichment-${key}-error`).textContent = isEarly ? "" : sentence;
+    }
+    const bits = [];
+    if (said) {
+      const k = said.n_unlabelled;
+      bits.push(k === 0 ? "Every group has a label" : k === 1 ? "1 group has no label" : `${number(k)} groups have no label`);
+      for (const [label, groups] of said.merged.slice(0, 3)) bits.push(`${groups.length} groups become "${label}"`);
+      if (said.merged.length > 3) bits.push(`${number(said.merged.length - 3)} more labels are shared`);
+      if (said.n_left_out) bits.push(`${parts().cellsText(said.n_left_out)} not scored: ${said.default}`);
+    }
+    if (!isBusy) byId("from-enrichment-count").textContent = bits.join(" \u00b7 ");
+    const wrong = said && said.rows.find(({ problem }) => problem);
+    const reason = !table ? "there is nothing to label" : problems.groups ? problems.groups[1] : problems.name ? problems.name[1] : problems.default ? problems.default[1] : problems.join ? problems.join[1] : wrong ? wrong.problem : null;
+    allow(byId("from-enrichment-create"), isSending ? "it is being made" : reason);
+    const shown = problems.groups ? problems.groups[1] : wrong && (wasSubmitted || wrong.code !== "E21") ? wrong.problem : "";
+    byId("from-enrichment-problem").textContent = shown;
+  }
+
+  // -- acts ----------------------------------------------------------------------------------------------------------
+
+  function pickBest() {
+    if (!table) return;
+    const own = (state.picks[place()] = {});
+    table.groups.forEach(({ label }, g) => {
+      if (table.best[g] !== null) own[keyOf(label)] = { ...nothing(), sets: [table.sets[table.best[g]].name] };
+    });
+    changed();
+  }
+
+  function clear() {
+    delete state.picks[place()];
+    wasSubmitted = false;
+    changed();
+  }
+
+  async function create() {
+    if (isSending || !table) return;
+    wasSubmitted = true;
+    // Another question, of what was typed a moment ago, may come in between.
+    do await askLabelsNow();
+    while (!isFresh && isShown);
+    showSaid();
+    const wrong = said && said.rows.find(({ problem }) => problem);
+    const key = ["name", "default", "join"].find((own) => problems[own]);
+    if (key) return byId(`from-enrichment-${key}`).focus();
+    if (wrong) return iscan.fromEnrichmentGrid.focusText(wrong.group);
+    if (problems.groups) return undefined;
+    isSending = true;
+    showSaid();
+    try {
+      const made = await request("create", form());
+      const address = `/annotate/existing?open=${made.id}`;
+      iscan.toast.show({ id: `from-enrichment-${made.id}`, kind: "success", text: made.text, actions: [{ text: "View", action: { verb: "colour", by: `annotation:${made.id}` } }, { text: "Edit", href: address }], seconds: 8 });
+      state.name = "";
+      wasSubmitted = false;
+      keep();
+      iscan.pollStatus();
+    } catch (error) {
+      iscan.enrichment.complain(error);
+      readTable();
+    } finally {
+      isSending = false;
+      askLabels();
+      showPicks();
+      showSaid();
+    }
+    return undefined;
+  }
+
+  // -- other windows, other pages ---------------------------------------------------------------------------------------
+
+  channel?.addEventListener("message", ({ data }) => {
+    if (data.hello) {
+      if (isShown && drawn) channel.postMessage({ state });
+      return;
+    }
+    if (!data.state || !isShown) return;
+    const isOther = ["result", "kind", "key"].some((key) => data.state[key] !== state[key]);
+    const isOtherView = ["sort", "down", "order", "search", "all"].some((key) => data.state[key] !== state[key]);
+    // Two windows may hear of each other's text while it is typed: the one that is typed in has it right.
+    state = { ...fresh(), ...data.state };
+    if (!drawn || !results) return keep(true);
+    if (isOther) {
+      keep(true);
+      if (!results.some(({ id }) => id === state.result) || !columns.some(({ kind, key }) => kind === state.kind && key === state.key)) return read();
+      showChoices();
+      return readTable();
+    }
+    showChoices();
+    if (isOtherView) showView();
+    return changed(true);
+  });
+
+  window.addEventListener("iscan:status", () => {
+    const isOther = iscan.status.revision !== revision;
+    const isFirst = revision === null;
+    ({ revision } = iscan.status);
+    // Another annotation can be grouped by, or the one that is has other labels.
+    if (isOther && !isFirst && isShown && drawn) read();
+  });
+
+  iscan.jobs.onChange((changes) => {
+    if (isShown && changes.some((job) => job.kind === "enrichment" && job.state === "Finished")) read();
+  });
+
+  new MutationObserver(() => {
+    if (table) sections().forEach((own) => own.follow(table));
+  }).observe(document.documentElement, { attributes: true, attributeFilter: ["data-bs-theme"] });
+
+  function open(asked = {}) {
+    const root = page();
+    if (!root) return;
+    const known = { ...fresh(), ...recall() };
+    const given = Object.fromEntries(Object.entries(asked).filter(([key, value]) => value && ["result", "kind", "key"].includes(key)));
+    state = { ...known, ...given };
+    drawn = null;
+    table = null;
+    said = null;
+    problems = {};
+    wasSubmitted = false;
+    root.replaceChildren(make("p", { class: "muted", role: "status", textContent: "Reading the results..." }));
+    keep(true);
+    if (alone) channel?.postMessage({ hello: true });
+    read();
+  }
+
+  iscan.fromEnrichment = {
+    state: () => state,
+    table: () => table,
+    alone,
+    pickOf,
+    changePick,
+    toggle,
+    labelOf,
+    problemOf,
+    wasSubmitted: () => wasSubmitted,
+    keep,
+    showView,
+    request,
+    /** The panel is shown or hidden: New Annotation has it among its cards. */
+    show(shown) {
+      const root = page();
+      const was = isShown && drawn && drawn.isConnected;
+      isShown = shown && Boolean(root);
+      if (isShown && !was) open({ ...root.dataset });
+    },
+  };
+  iscan.fromEnrichmentPage = {
+    /** The window of a section was opened. */
+    showFromEnrichment(opened) {
+      if (opened && page()) {
+        isShown = true;
+        open(opened);
+      }
+      return "from-enrichment-frame";
+    },
+  };
+})();
