@@ -380,7 +380,9 @@
   // -- areas and the selection ---------------------------------------------------------------------------------
 
   let selection = null; // its state as the server has it
-  let mask = null; // its cells as the plots show them
+  let mask = null; // its cells, as far as they are known
+  let broughtOut = null; // cells that the panel brings out in their place; null: none
+  let painted = null; // what the plots show of the two
   let redrawn = null; // the area that the next drag replaces
 
   /** Show the areas of a plot as the server has them. */
@@ -395,14 +397,35 @@
     return true;
   }
 
-  function show(cells) {
+  function show(cells, isFirst = false) {
     if (isSame(cells, mask)) return;
     mask = cells;
-    iscan.scatter.select(mask);
+    // Whoever selects cells wants to see them.
+    if (isFirst) paint();
+    else bringOut(null);
+  }
+
+  function paint() {
+    const cells = broughtOut || mask;
+    if (isSame(cells, painted)) return;
+    painted = cells;
+    iscan.scatter.select(cells);
+  }
+
+  /**
+   * Bring cells out in place of the selection, which stays what it is.
+   * @param {Uint8Array|null} cells  one byte by row; null: none
+   * @param {string} [name]          what they are, for those who look whether they are there
+   */
+  function bringOut(cells, name = "") {
+    broughtOut = cells;
+    byId("plots-grid").dataset.broughtOut = name;
+    paint();
   }
 
   /** The plots follow the selection, wherever it was changed. */
   async function follow(state) {
+    const isFirst = selection === null;
     selection = state;
     if (redrawn && !state.areas.some(({ id }) => id === redrawn.id)) arm(null);
     for (const place of made) outline(place);
@@ -413,7 +436,7 @@
       return; // the plots stay as they are; the next change, or the next word from the server, asks again
     }
     if (selection !== state) return;
-    show(cells);
+    show(cells, isFirst);
     byId("plots-grid").dataset.selection = state ? state.version : "";
   }
 
@@ -502,6 +525,7 @@
     tool: take,
     escape,
     reset,
+    bringOut,
     invert,
     preview: showPreview,
     /** Whether a plot that is shown is coloured by "kind:key". */

@@ -122,7 +122,15 @@
     const response = await fetch(`${ADDRESS}?v=${version}`);
     if (!response.ok) throw new Error(`The selection did not load: the server answered ${response.status}.`);
     const packed = new Uint8Array(await response.arrayBuffer());
-    if (!packed.length) return null;
+    return packed.length ? unpack(packed, cells) : null;
+  }
+
+  /**
+   * Cells that the server sent as bits, a byte each.
+   * @param {Uint8Array} packed  the first cell is the lowest bit of the first byte
+   * @param {number} cells       how many there are
+   */
+  function unpack(packed, cells) {
     const mask = new Uint8Array(cells);
     for (let row = 0, at = 0; row < cells; at++) {
       const bits = packed[at];
@@ -159,5 +167,5 @@
     },
   });
   // The plots add `tool`, which takes up a tool on every plot.
-  iscan.selection = Object.assign(iscan.selection || {}, { act, onChange, mask, recipe, refresh, state: () => state });
+  iscan.selection = Object.assign(iscan.selection || {}, { act, onChange, mask, recipe, refresh, unpack, state: () => state });
 })();

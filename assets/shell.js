@@ -272,6 +272,7 @@
       ...iscan.enrichmentPage,
       ...iscan.fromEnrichmentPage,
       ...iscan.resultPage,
+      ...iscan.reviewPage,
     },
   });
 })();

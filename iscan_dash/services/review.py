@@ -217,6 +217,13 @@ class Review:
             round_ = [*items[place + 1 :], *items[: place + 1]]
             return next((item for item in round_ if item.state == OPEN), None)
 
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The columns and annotations that groups are made of; other values there make other groups."""
+        with self._lock:
+            splits = [kept.split_by for kept in self._progress.values() if kept.split_by is not None]
+        return tuple(dict.fromkeys(source for source in (self._by, *splits) if source != LABEL))
+
     # -- reviewing ---------------------------------------------------------------------------------------------------
 
     def accept(self, item_id: str) -> None:

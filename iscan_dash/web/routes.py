@@ -19,6 +19,7 @@ from iscan_dash.web import (
     job_routes,
     reference_routes,
     result_routes,
+    review_routes,
 )
 from iscan_dash.web.components import toast
 from iscan_dash.web.forms import CopyForm
@@ -96,6 +97,7 @@ def register(server: flask.Flask, services: Services) -> None:
     job_routes.add(routes, services, _json)
     reference_routes.add(routes, services, _json)
     result_routes.add(routes, services, _json, _array)
+    review_routes.add(routes, services, _json)
 
     @routes.post("/api/v1/import")
     @takes_body(LARGEST_UPLOAD)

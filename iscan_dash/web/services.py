@@ -17,6 +17,7 @@ from iscan_dash.services.opened_results import OpenedResults
 from iscan_dash.services.prediction import Predictor
 from iscan_dash.services.preflights import Preflights
 from iscan_dash.services.prepared_references import PreparedReferences
+from iscan_dash.services.reviews import Reviews
 from iscan_dash.services.selections import Selections
 from iscan_dash.services.what_is_this import Namer
 from iscan_dash.services.workspace import Workspace
@@ -52,10 +53,12 @@ class Desk:
         The grid in which labels are edited, with its ticks.
     inspection
         What cells are made of, and their marker genes.
-    enrichments
-        Results of gene-set scoring.
     results
         Predictions that are looked into.
+    reviews
+        Review queues of predictions.
+    enrichments
+        Results of gene-set scoring.
     """
 
     workspace: Workspace
@@ -67,8 +70,9 @@ class Desk:
     selections: Selections
     edit_table: EditTable
     inspection: Inspection
-    enrichments: Enrichments
     results: OpenedResults
+    reviews: Reviews
+    enrichments: Enrichments
 
 
 class Services:
@@ -158,14 +162,19 @@ class Services:
         return self._own().inspection
 
     @property
-    def enrichments(self) -> Enrichments:
-        """Results of gene-set scoring."""
-        return self._own().enrichments
-
-    @property
     def results(self) -> OpenedResults:
         """Predictions that are looked into."""
         return self._own().results
+
+    @property
+    def reviews(self) -> Reviews:
+        """Review queues of predictions."""
+        return self._own().reviews
+
+    @property
+    def enrichments(self) -> Enrichments:
+        """Results of gene-set scoring."""
+        return self._own().enrichments
 
     def _own(self) -> Desk:
         user = current_user()
@@ -176,7 +185,7 @@ class Services:
         workspace = self.workspaces.of(user, user_name)
         with self._lock:
             if user not in self._desks:
-                selections = Selections(workspace)
+                selections, results = Selections(workspace), OpenedResults(workspace)
                 self._desks[user] = Desk(
                     workspace,
                     Plots(workspace, selections),
@@ -189,8 +198,9 @@ class Services:
                         workspace, selections.mask, selections.text, lambda: int(selections.state()["mask_version"])
                     ),
                     Inspection(workspace, self._expression),
+                    results,
+                    Reviews(workspace, results),
                     Enrichments(workspace),
-                    OpenedResults(workspace),
                 )
             return self._desks[user]
 

@@ -26,6 +26,8 @@ SHORTCUTS = (
     ("Esc", "Give up drawing; back to panning"),
     ("A", "Label cells: the field for the new value"),
     ("1-9", "A recent label, when cells are labelled; Enter assigns it"),
+    ("A R S K U", "In Review: accept, relabel, split, skip, reopen a group"),
+    ("J ] [", "In Review: the next group, or the one before"),
     ("?", "These shortcuts"),
 )
 

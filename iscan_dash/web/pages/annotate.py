@@ -13,6 +13,7 @@ from iscan_dash.web.pages import (
     import_table,
     new_annotation,
     result,
+    review,
 )
 from iscan_dash.web.services import Services
 
@@ -21,10 +22,11 @@ VIEWS = {
     "existing": "Existing Annotations",
     "edit": "Edit Annotation",
     "result": "Result",
+    "review": "Review",
 }
 """The tabs of the page by the last part of their address."""
 
-OF_PREDICTIONS = {"result"}
+OF_PREDICTIONS = {"result", "review"}
 """Tabs that are shown once there is an annotation that a prediction made."""
 
 
@@ -67,6 +69,8 @@ def layout(
         body = edit_annotation.layout(open_annotation)
     elif view == "result":
         body = result.layout(open_annotation)
+    elif view == "review":
+        body = review.layout(open_annotation)
     else:
         body = new_annotation.layout(services, rerun, enrichment)
     nav = html.Nav(tabs, id=Annotate.TABS, className=tabs_class(services))
@@ -96,11 +100,15 @@ def register(app: Dash, services: Services) -> None:
     def show_result(open: str | None = None, **_: Any) -> html.Div:
         return layout(services, "result", open)
 
+    def show_review(open: str | None = None, **_: Any) -> html.Div:
+        return layout(services, "review", open)
+
     register_page("annotate", path="/annotate", title=app.title, name="Cell Annotation", layout=new)
     register_page("enriched", path="/annotate/enrichment", title=app.title, name="From Enrichment", layout=enriched)
     register_page("existing", path="/annotate/existing", title=app.title, name="Existing", layout=existing)
     register_page("edit", path="/annotate/edit", title=app.title, name="Edit", layout=edit)
     register_page("result", path="/annotate/result", title=app.title, name="Result", layout=show_result)
+    register_page("review", path="/annotate/review", title=app.title, name="Review", layout=show_review)
 
     @app.callback(Output(Annotate.TABS, "className"), Input(Shell.REVISION, "data"))
     def show_tabs(_: int | None) -> str:
@@ -112,3 +120,4 @@ def register(app: Dash, services: Services) -> None:
     existing_annotations.register(app, services)
     edit_annotation.register(app, services)
     result.register(app, services)
+    review.register(app, services)
