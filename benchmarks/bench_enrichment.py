@@ -30,6 +30,13 @@ from benchmarks.servers import BenchmarkError, machine, threads_env
 
 WORKER = Path(__file__).with_name("enrichment_worker.py")
 PEERS = {"ucell": "pyucell", "aucell": "decoupler AUCell", "module": "scanpy score_genes", "ulm": "decoupler ULM"}
+PIPES: dict[str, Any] = {
+    "stdin": subprocess.PIPE,
+    "stdout": subprocess.PIPE,
+    # The peers warn of how they are made.
+    "stderr": subprocess.DEVNULL,
+    "text": True,
+}
 GOALS = {"ucell": 8.0, "aucell": 10.0, "module": 10.0, "ulm": 10.0}
 """Least ratios of processor time."""
 
@@ -78,7 +85,7 @@ def worker(side: str, path: Path, threads: int) -> Iterator[subprocess.Popen[str
     python = sys.executable if side == "ours" else str(peer_python())
     argv = [python, str(WORKER), side, str(path), str(threads)]
     environment = {**os.environ, "PYTHONPATH": str(WORKER.parents[1]) if side == "ours" else "", **threads_env(threads)}
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(argv, env=environment, **PIPES) as process:
         yield process
         if process.stdin:
             process.stdin.close()
@@ -126,10 +133,12 @@ def measure(
         ask(ours, steps["ucell"])
         for _ in range(rounds):
             for step, command in steps.items():
-                found, files = results[step], [Path(folder) / f"{side}.npy" for side in ("ours", "peer")]
+                found, files = results[step], (Path(folder) / f"{step}.npy", Path(folder) / "peer.npy")
                 for _ in range(3):
                     found.ours.append(ask(ours, {**command, "out": str(files[0])}))
                 if peer is not None:
+                    if step == "table":
+                        ask(peer, {"do": "use", "scores": f"{folder}/ucell.npy"})
                     found.peer.append(ask(peer, {**command, "out": str(files[1])}))
                     found.difference = compare(step, *files)
         for title, repeat in (("regroup", 1), ("table, 5 x the cells", 5), ("regroup, 5 x the cells", 5)):

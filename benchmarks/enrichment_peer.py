@@ -12,7 +12,7 @@ from filelock import FileLock
 from benchmarks.servers import BenchmarkError
 from benchmarks.studies import cache_dir
 
-REQUIREMENTS = ("pyucell==0.8.0", "decoupler==2.3.1", "scanpy==1.11.5", "psutil")
+REQUIREMENTS = ("pyucell==0.8.0", "decoupler==2.2.0", "scanpy==1.11.5", "psutil")
 
 
 def peer_python() -> Path:

@@ -159,10 +159,14 @@ class Peer:
         else:
             import decoupler
 
-            getattr(decoupler.mt, method)(data=data, net=self.net, tmin=1)
+            getattr(decoupler.mt, method)(data=data, net=self.net, tmin=1, empty=False)
             self.scores = data.obsm[f"score_{method}"][names].to_numpy()
             data.obsm.clear()
         return self.scores
+
+    def use(self, scores: str) -> None:
+        """Take our scores for the test, since those of pyucell are rounded, which breaks ties."""
+        self.scores = np.load(scores)
 
     def table(self) -> np.ndarray:
         """Test all groups and sets against the rest."""

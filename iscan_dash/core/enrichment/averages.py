@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from iscan_dash.core.enrichment.cell_ranks import NEGATIVE
-from iscan_dash.core.enrichment.scoring import Scale, cell_ranges, log_factor, scaled_refused, tidy_rows
+from iscan_dash.core.enrichment.cell_ranks import expressed
+from iscan_dash.core.enrichment.scoring import Reader, Scale, cell_ranges, log_factor, read_cells
 from iscan_dash.core.singler._kernel import kernel
 from iscan_dash.core.singler.control import Control
 from iscan_dash.core.singler.query import Query, prepared
@@ -65,10 +65,8 @@ def average_genes(
     control.tell("average", 0, query.n_cells)
     for first, block in prepared(query):
         for start, end in cell_ranges(block):
-            rows = tidy_rows(block, start, end)
             own = codes[first + start : first + end]
-            if add_genes(rows.data, rows.indices, rows.indptr, own, place_of, *scale, totals, counts) == NEGATIVE:
-                raise scaled_refused(query.name)
+            read_cells(block, (start, end), query.name, Reader(add_genes, (own, place_of, *scale, totals, counts)))
             control.tell("average", first + end, query.n_cells)
     sizes = np.bincount(codes + 1, minlength=n_groups + 1)[1:]
     with np.errstate(invalid="ignore"):
@@ -80,6 +78,8 @@ def add_genes(
     data: np.ndarray,
     indices: np.ndarray,
     indptr: np.ndarray,
+    start: int,
+    end: int,
     codes: np.ndarray,
     place_of: np.ndarray,
     is_logged: bool,
@@ -91,31 +91,43 @@ def add_genes(
 
     Parameters
     ----------
-    data, indices, indptr, is_logged, target
-        See `scoring.sum_cells`.
+    data, indices, indptr, start, end, is_logged, target
+        As for `scoring.sum_cells`.
     codes
-        Group of each cell, -1 for none, int64.
+        Group of each of these cells, -1 for none, int64.
     place_of
         Place of each gene in the totals, -1 for none, int32.
     totals, counts
-        Changed: sums, float64, and how many cells express the gene, int64; shape (n_groups, n_columns).
+        Changed, once all cells are known to be read: sums, float64, and how many cells express the gene, int64; shape
+        (n_groups, n_columns).
 
     Returns
     -------
     int
-        0, or `NEGATIVE` when a value is below zero.
+        As by `scoring.sum_cells`.
     """
-    for cell in range(len(indptr) - 1):
-        group = codes[cell]
-        factor = log_factor(data[indptr[cell] : indptr[cell + 1]], target)
-        for entry in range(indptr[cell], indptr[cell + 1]):
-            value = np.float64(data[entry])
-            if value - value != 0.0:
+    longest = 1
+    for cell in range(start, end):
+        longest = max(longest, indptr[cell + 1] - indptr[cell])
+    genes, values = np.empty(longest + 1, np.int32), np.empty(longest + 1)
+    n_not_finite = 0
+    for is_checked in (False, True):
+        for cell in range(start, end):
+            own = data[indptr[cell] : indptr[cell + 1]]
+            n_found, n_other = expressed(own, indices[indptr[cell] : indptr[cell + 1]], genes, values)
+            if n_found < 0:
+                return n_found
+            group = codes[cell - start]
+            if not is_checked:
+                n_not_finite += n_other
                 continue
-            if value < 0.0:
-                return NEGATIVE
-            place = place_of[indices[entry]]
-            if group >= 0 and place >= 0 and value > 0.0:
-                totals[group, place] += value if is_logged else np.log1p(value * factor)
-                counts[group, place] += 1
-    return 0
+            if group < 0:
+                continue
+            factor = log_factor(own, target)
+            for entry in range(n_found):
+                place = place_of[genes[entry]]
+                if place >= 0:
+                    value = values[entry]
+                    totals[group, place] += value if is_logged else np.log1p(value * factor)
+                    counts[group, place] += 1
+    return n_not_finite

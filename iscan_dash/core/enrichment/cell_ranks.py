@@ -5,6 +5,8 @@ expressed genes of a cell are looked at. Cells of counted molecules have some do
 told apart by a table; other cells are sorted.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from iscan_dash.core.singler._kernel import kernel
@@ -42,25 +44,33 @@ def expressed(data: np.ndarray, indices: np.ndarray, genes: np.ndarray, values: 
     n_not_finite : int
         Values that are NaN or infinite, which are read as 0.
     """
+    # Looked at in simple loops, which become instructions for many values at once.
+    n_values = len(data)
+    n_unsorted = 0
+    for place in range(1, n_values):
+        n_unsorted += indices[place] <= indices[place - 1]
+    n_plain = 0
+    for place in range(n_values):
+        n_plain += (data[place] > 0) & (data[place] < np.inf)
+    if n_plain == n_values and not n_unsorted:
+        for place in range(n_values):
+            genes[place] = indices[place]
+            values[place] = data[place]
+        return n_values, 0
     n_found = 0
     n_not_finite = 0
-    is_negative = False
-    is_unsorted = False
-    last = -1
-    for place in range(len(data)):
+    n_negative = 0
+    for place in range(n_values):
         value = np.float64(data[place])
-        column = indices[place]
-        is_unsorted |= column <= last
-        last = column
         is_finite = value - value == 0.0
-        is_negative |= is_finite & (value < 0.0)
+        n_negative += is_finite & (value < 0.0)
         n_not_finite += not is_finite
-        genes[n_found] = column
+        genes[n_found] = indices[place]
         values[n_found] = value
         n_found += is_finite & (value > 0.0)
-    if is_negative:
+    if n_negative:
         return NEGATIVE, n_not_finite
-    if is_unsorted:
+    if n_unsorted:
         return UNSORTED, n_not_finite
     return n_found, n_not_finite
 
@@ -88,13 +98,7 @@ def weight_of_ties(first: int, size: int, max_rank: int, is_expected: bool) -> f
 
 @kernel
 def number_values(
-    bits: np.ndarray,
-    n_values: int,
-    slots: np.ndarray,
-    group_of: np.ndarray,
-    words: np.ndarray,
-    slot_of: np.ndarray,
-    sizes: np.ndarray,
+    bits: np.ndarray, n_values: int, slots: np.ndarray, slot_of: np.ndarray, group_of: np.ndarray, words: np.ndarray
 ) -> int:
     """Give a number to each different value of a cell, unless there are more than `MOST`.
 
@@ -102,13 +106,12 @@ def number_values(
     ----------
     bits, n_values
         The values as words, uint64, and how many of them count.
-    slots
-        The table: -1 throughout, and left so; shape (2**SLOTS_LOG,), int32.
+    slots, slot_of
+        The table: -1 throughout, and left so; shape (2**SLOTS_LOG,), int32. Work space, shape (MOST,), int32.
     group_of
         Filled with the number of each value, int32.
-    words, slot_of, sizes
-        Filled for each number with its word, its slot, and how many values have it; shape (MOST,); uint64, int32,
-        int64.
+    words
+        Filled with the word of each number, uint64.
 
     Returns
     -------
@@ -134,10 +137,8 @@ def number_values(
             slots[slot] = group
             words[group] = word
             slot_of[group] = slot
-            sizes[group] = 0
             n_groups += 1
         group_of[entry] = group
-        sizes[group] += 1
     for group in range(n_groups):
         slots[slot_of[group]] = -1
     return -1 if is_over else n_groups
@@ -189,55 +190,50 @@ def sort_words(bits: np.ndarray, n_values: int, order: np.ndarray, spare: np.nda
 
 
 @kernel
-def weigh_groups(
-    bits: np.ndarray,
+def add_weight(size: int, weight: float, sums: np.ndarray) -> None:
+    """Add the weight of genes of equal value, its square and its cube to their sums."""
+    sums[0] += size * weight
+    sums[1] += size * weight * weight
+    sums[2] += size * weight * weight * weight
+
+
+@kernel
+def weigh_few(
+    group_of: np.ndarray,
     n_values: int,
+    words: np.ndarray,
+    n_groups: int,
     max_rank: int,
     is_expected: bool,
-    slots: np.ndarray,
-    group_of: np.ndarray,
     weights: np.ndarray,
     sums: np.ndarray,
-) -> bool:
-    """Weigh the values of a cell that has few different ones.
+) -> None:
+    """Weigh the different values of a cell that has few of them.
 
     Parameters
     ----------
-    bits, n_values, max_rank, is_expected, slots
-        As for the kernels above.
-    group_of
-        Work space, int32, room for all values.
+    group_of, n_values, words, n_groups
+        The different values as `number_values` gives them.
+    max_rank, is_expected
+        See `weight_of_ties`.
     weights
-        Filled, float64.
+        Filled with the weight of each different value, float64.
     sums
-        Filled with the sums of the weights, their squares and their cubes; shape (3,), float64.
-
-    Returns
-    -------
-    bool
-        Whether there were few enough; otherwise nothing is filled.
+        Filled with the sums over all values of the weights, their squares and their cubes; shape (3,), float64.
     """
-    words = np.empty(MOST, np.uint64)
-    slot_of = np.empty(MOST, np.int32)
-    sizes = np.empty(MOST, np.int64)
-    n_groups = number_values(bits, n_values, slots, group_of, words, slot_of, sizes)
-    if n_groups < 0:
-        return False
+    # Counted in turns: a processor waits when it adds to the same number again at once.
+    counts = np.zeros((4, n_groups), np.int64)
+    for entry in range(n_values):
+        counts[entry & 3, group_of[entry]] += 1
     order = np.argsort(words[:n_groups])
-    of_group = np.empty(MOST)
     first = 1
     sums[:] = 0.0
     for place in range(n_groups - 1, -1, -1):
         group = order[place]
-        weight = weight_of_ties(first, sizes[group], max_rank, is_expected)
-        of_group[group] = weight
-        first += sizes[group]
-        sums[0] += sizes[group] * weight
-        sums[1] += sizes[group] * weight * weight
-        sums[2] += sizes[group] * weight * weight * weight
-    for entry in range(n_values):
-        weights[entry] = of_group[group_of[entry]]
-    return True
+        size = counts[0, group] + counts[1, group] + counts[2, group] + counts[3, group]
+        weights[group] = weight_of_ties(first, size, max_rank, is_expected)
+        add_weight(size, weights[group], sums)
+        first += size
 
 
 @kernel
@@ -247,60 +243,111 @@ def weigh_sorted(
     order: np.ndarray,
     max_rank: int,
     is_expected: bool,
+    group_of: np.ndarray,
+    words: np.ndarray,
     weights: np.ndarray,
     sums: np.ndarray,
-) -> None:
-    """Weigh the values of a cell whose ascending order is known.
+) -> int:
+    """Tell the different values of a cell apart and weigh them, when their ascending order is known.
 
     Parameters
     ----------
-    bits, n_values, order, max_rank, is_expected
-        As for the kernels above.
-    weights, sums
-        Filled, as by `weigh_groups`.
+    bits, n_values, order
+        The values as words, uint64, how many of them count, and the order that sorts them.
+    max_rank, is_expected
+        See `weight_of_ties`.
+    group_of, words, weights, sums
+        Filled, as by `number_values` and `weigh_few`.
+
+    Returns
+    -------
+    int
+        How many different values there are.
     """
     sums[:] = 0.0
+    n_groups = 0
     end = n_values
     while end > 0:
         start = end - 1
         word = bits[order[start]]
         while start > 0 and bits[order[start - 1]] == word:
             start -= 1
-        weight = weight_of_ties(n_values - end + 1, end - start, max_rank, is_expected)
+        words[n_groups] = word
+        weights[n_groups] = weight_of_ties(n_values - end + 1, end - start, max_rank, is_expected)
         for place in range(start, end):
-            weights[order[place]] = weight
-        sums[0] += (end - start) * weight
-        sums[1] += (end - start) * weight * weight
-        sums[2] += (end - start) * weight * weight * weight
+            group_of[order[place]] = n_groups
+        add_weight(end - start, weights[n_groups], sums)
+        n_groups += 1
         end = start
+    return n_groups
+
+
+class Space(NamedTuple):
+    """Work space for one thread, and what is found in a cell.
+
+    Parameters
+    ----------
+    slots, slot_of
+        See `number_values`.
+    order, spare, counts
+        See `sort_words`.
+    group_of
+        Number of the value of each gene, int32.
+    words
+        The value of each number as a word, uint64.
+    weights
+        The weight of each number, float64.
+    """
+
+    slots: np.ndarray
+    slot_of: np.ndarray
+    order: np.ndarray
+    spare: np.ndarray
+    counts: np.ndarray
+    group_of: np.ndarray
+    words: np.ndarray
+    weights: np.ndarray
 
 
 @kernel
-def weigh(
-    bits: np.ndarray,
-    n_values: int,
-    max_rank: int,
-    is_expected: bool,
-    slots: np.ndarray,
-    work: np.ndarray,
-    counts: np.ndarray,
-    weights: np.ndarray,
-    sums: np.ndarray,
-) -> None:
-    """Weigh the expressed genes of a cell.
+def space_for(n_values: int) -> Space:
+    """Return work space for cells of up to so many values."""
+    return Space(
+        np.full(1 << SLOTS_LOG, -1, np.int32),
+        np.empty(MOST, np.int32),
+        np.empty(n_values, np.int32),
+        np.empty(n_values, np.int32),
+        np.empty((N_DIGITS, 1 << DIGIT), np.int32),
+        np.empty(n_values, np.int32),
+        np.empty(max(n_values, MOST), np.uint64),
+        np.empty(max(n_values, MOST)),
+    )
+
+
+@kernel
+def weigh(bits: np.ndarray, n_values: int, max_rank: int, is_expected: bool, space: Space, sums: np.ndarray) -> int:
+    """Tell the different values of a cell's expressed genes apart and weigh them.
 
     Parameters
     ----------
     bits, n_values
-        Their values as words, uint64: above zero, words ascend as the values do.
+        The values as words, uint64, and how many of them count: above zero, words ascend as the values do.
     max_rank, is_expected
         See `weight_of_ties`.
-    slots, work, counts
-        Work space, see `number_values` and `sort_words`; `work` has two rows of room for all values, int32.
-    weights, sums
-        Filled, as by `weigh_groups`.
+    space
+        Filled: `group_of`, `words` and `weights`.
+    sums
+        Filled, see `weigh_few`.
+
+    Returns
+    -------
+    int
+        How many different values there are.
     """
-    if weigh_groups(bits, n_values, max_rank, is_expected, slots, work[0], weights, sums):
-        return
-    is_swapped = sort_words(bits, n_values, work[0], work[1], counts)
-    weigh_sorted(bits, n_values, work[1] if is_swapped else work[0], max_rank, is_expected, weights, sums)
+    n_groups = number_values(bits, n_values, space.slots, space.slot_of, space.group_of, space.words)
+    if n_groups >= 0:
+        weigh_few(space.group_of, n_values, space.words, n_groups, max_rank, is_expected, space.weights, sums)
+        return n_groups
+    is_swapped = sort_words(bits, n_values, space.order, space.spare, space.counts)
+    order = space.spare if is_swapped else space.order
+    return weigh_sorted(bits, n_values, order, max_rank, is_expected, space.group_of, space.words, space.weights, sums)

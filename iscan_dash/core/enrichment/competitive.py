@@ -5,6 +5,7 @@ distribution, shifted, that has them too stands for it. All is done in logarithm
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import gammaln
@@ -17,7 +18,11 @@ LARGE = 200.0
 NORMAL = 1e-7
 """Skewness below which the distribution is taken as normal."""
 
-PRECISION = 1e-10
+PRECISION = 1e-8
+"""Relative size of what a series or a fraction still gains when it ends."""
+
+N_KNOWN = 5
+"""What is known of the sums of random genes of a cell."""
 _LOG10 = math.log(10.0)
 _ROOT_PI = math.sqrt(math.pi)
 
@@ -40,6 +45,30 @@ def most_surprising(sizes: np.ndarray, n_genes: int) -> np.ndarray:
     sizes = np.asarray(sizes, np.float64)
     found: np.ndarray = (gammaln(n_genes + 1) - gammaln(sizes + 1) - gammaln(n_genes - sizes + 1)) / _LOG10
     return found
+
+
+class Draws(NamedTuple):
+    """The random sets that sets are compared with.
+
+    Parameters
+    ----------
+    sizes
+        Their different sizes, int64.
+    number
+        Which of the sizes each set has; shape (n_sets,), int64.
+    most
+        See `most_surprising`, for each size; float64.
+    """
+
+    sizes: np.ndarray
+    number: np.ndarray
+    most: np.ndarray
+
+
+def draws_of(sizes: np.ndarray, n_genes: int) -> Draws:
+    """List the random sets for sets of some sizes."""
+    different, number = np.unique(sizes, return_inverse=True)
+    return Draws(different.astype(np.int64), number.astype(np.int64), most_surprising(different, n_genes))
 
 
 @kernel
@@ -84,7 +113,7 @@ def log_upper_large(shape: float, x: float) -> float:
 
 
 @kernel
-def log_lower_series(shape: float, x: float) -> float:
+def log_lower_series(shape: float, x: float, log_gamma: float) -> float:
     """Return the log of the lower tail of a gamma distribution by its power series, for x up to about the shape."""
     term = 1.0 / shape
     total = term
@@ -93,11 +122,11 @@ def log_lower_series(shape: float, x: float) -> float:
         below += 1.0
         term *= x / below
         total += term
-    return math.log(total) - x + shape * math.log(x) - math.lgamma(shape)
+    return math.log(total) - x + shape * math.log(x) - log_gamma
 
 
 @kernel
-def log_upper_fraction(shape: float, x: float) -> float:
+def log_upper_fraction(shape: float, x: float, log_gamma: float) -> float:
     """Return the log of the upper tail of a gamma distribution by its continued fraction, for x above the shape + 1."""
     b = x + 1.0 - shape
     c = 1e300
@@ -113,7 +142,7 @@ def log_upper_fraction(shape: float, x: float) -> float:
         change = c * d
         h *= change
         level += 1.0
-    return math.log(h) - x + shape * math.log(x) - math.lgamma(shape)
+    return math.log(h) - x + shape * math.log(x) - log_gamma
 
 
 @kernel
@@ -123,25 +152,27 @@ def log_complement(log_p: float) -> float:
 
 
 @kernel
-def log_upper(shape: float, x: float) -> float:
+def log_upper(shape: float, x: float, log_gamma: float) -> float:
     """Return the log of the upper tail of a gamma distribution.
 
     Parameters
     ----------
     shape, x
         Shape of the distribution (its scale is 1), and where its tail begins.
+    log_gamma
+        Log of the gamma function of the shape.
     """
     if x <= 0.0:
         return 0.0
     if shape > LARGE:
         return log_upper_large(shape, x)
     if x > shape + 1.0:
-        return log_upper_fraction(shape, x)
-    return log_complement(log_lower_series(shape, x))
+        return log_upper_fraction(shape, x, log_gamma)
+    return log_complement(log_lower_series(shape, x, log_gamma))
 
 
 @kernel
-def log_lower(shape: float, x: float) -> float:
+def log_lower(shape: float, x: float, log_gamma: float) -> float:
     """Return the log of the lower tail of a gamma distribution; parameters as for `log_upper`."""
     if x <= 0.0:
         return -math.inf
@@ -149,8 +180,8 @@ def log_lower(shape: float, x: float) -> float:
         # Far down the complement of the upper tail has no digits left, but no P is that small there: see the cap.
         return log_complement(log_upper_large(shape, x))
     if x > shape + 1.0:
-        return log_complement(log_upper_fraction(shape, x))
-    return log_lower_series(shape, x)
+        return log_complement(log_upper_fraction(shape, x, log_gamma))
+    return log_lower_series(shape, x, log_gamma)
 
 
 @kernel
@@ -163,40 +194,60 @@ def log_upper_normal(z: float) -> float:
 
 
 @kernel
-def competitive(total: float, size: int, n_genes: int, sums: np.ndarray, most: float) -> float:
+def describe(size: int, n_genes: int, sums: np.ndarray, known: np.ndarray) -> None:
+    """Describe the sum of the weights of random genes of a cell.
+
+    Parameters
+    ----------
+    size, n_genes
+        How many genes are drawn, of how many.
+    sums
+        Sums of the weights of all genes, of their squares and of their cubes; shape (3,), float64.
+    known
+        Filled with the mean, the deviation (0 when there is nothing to tell sums apart by), the shape of the gamma
+        distribution, its root with the sign of the skewness (0: normal), and the log of its gamma function; shape
+        (N_KNOWN,), float64.
+    """
+    known[:] = 0.0
+    if size == 0 or size >= n_genes or n_genes < 3:
+        return
+    mean = sums[0] / n_genes
+    square = sums[1] / n_genes
+    k, n = float(size), float(n_genes)
+    variance = (square - mean * mean) * k * (n - k) / (n - 1.0)
+    third = sums[2] / n_genes - mean * (3.0 * square - 2.0 * mean * mean)
+    third *= k * (n - k) * (n - 2.0 * k) / ((n - 1.0) * (n - 2.0))
+    if variance <= 1e-12 * (k * mean) ** 2:
+        return
+    known[0] = k * mean
+    known[1] = math.sqrt(variance)
+    skewness = third / (variance * known[1])
+    if abs(skewness) >= NORMAL:
+        known[2] = 4.0 / (skewness * skewness)
+        known[3] = 2.0 / skewness
+        known[4] = math.lgamma(known[2])
+
+
+@kernel
+def tail(total: float, known: np.ndarray, most: float) -> float:
     """Return -log10 of the chance that as many random genes weigh as much in a cell.
 
     Parameters
     ----------
     total
         Sum of the weights of the set's genes.
-    size, n_genes
-        Genes of the set and of the matrix.
-    sums
-        Sums of the weights of all genes, of their squares and of their cubes; shape (3,), float64.
+    known
+        What is known of such sums, see `describe`.
     most
         The largest it can be, see `most_surprising`.
     """
-    if total <= 0.0 or size >= n_genes or n_genes < 3:
+    if total <= 0.0 or known[1] == 0.0:
         return 0.0
-    mean = sums[0] / n_genes
-    square = sums[1] / n_genes
-    variance = square - mean * mean
-    third = sums[2] / n_genes - mean * (3.0 * square - 2.0 * mean * mean)
-    k, n = float(size), float(n_genes)
-    variance *= k * (n - k) / (n - 1.0)
-    third *= k * (n - k) * (n - 2.0 * k) / ((n - 1.0) * (n - 2.0))
-    if variance <= 1e-12 * (k * mean) ** 2:
-        return 0.0
-    deviation = math.sqrt(variance)
-    z = (total - k * mean) / deviation
-    skewness = third / (variance * deviation)
-    if abs(skewness) < NORMAL:
+    z = (total - known[0]) / known[1]
+    if known[3] == 0.0:
         log_p = log_upper_normal(z)
+    elif known[3] > 0.0:
+        log_p = log_upper(known[2], known[2] + z * known[3], known[4])
     else:
-        shape = 4.0 / (skewness * skewness)
-        if skewness > 0.0:
-            log_p = log_upper(shape, shape + z * math.sqrt(shape))
-        else:
-            log_p = log_lower(shape, shape - z * math.sqrt(shape))
+        log_p = log_lower(known[2], known[2] + z * known[3], known[4])
     return min(max(-log_p / _LOG10, 0.0), most)

@@ -1,16 +1,16 @@
 """Score gene sets in cells: one pass over the matrix, piece by piece in several threads."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
-from iscan_dash.core.enrichment.cell_ranks import DIGIT, N_DIGITS, NEGATIVE, SLOTS_LOG, UNSORTED, expressed, weigh
-from iscan_dash.core.enrichment.competitive import competitive, most_surprising
+from iscan_dash.core.enrichment.cell_ranks import NEGATIVE, UNSORTED, expressed, space_for, weigh
+from iscan_dash.core.enrichment.competitive import N_KNOWN, Draws, describe, draws_of, tail
 from iscan_dash.core.enrichment.linear import slope_t, ulm_weights
 from iscan_dash.core.enrichment.method import RANKED, Method
 from iscan_dash.core.enrichment.module import module_weights
@@ -34,6 +34,9 @@ TARGET_SUM = 1e4
 PIECE_VALUES = 400_000
 PIECE_SUMS = 200_000
 """Values that one task looks at, and sums that it makes, at most."""
+
+TILE = 16
+"""Cells whose results are written together."""
 
 
 class Scale(NamedTuple):
@@ -72,8 +75,8 @@ class Plan:
         Which sets get a score; shape (n_sets,), bool.
     highest
         Largest sum of weights that each half can have; shape (n_halves,), float64.
-    most
-        See `most_surprising`; shape (n_sets,), float64.
+    draws
+        The random sets that each set is compared with.
     scale
         How values become log expression.
     """
@@ -86,7 +89,7 @@ class Plan:
     linear: Inverted
     is_scored: np.ndarray
     highest: np.ndarray
-    most: np.ndarray
+    draws: Draws
     scale: Scale
 
 
@@ -224,8 +227,8 @@ def _plan(
         max_rank = max(2, int(np.ceil(TOP_SHARE * n_genes)))
     counted = np.minimum(halves.sizes if method is Method.AUCELL else halves.requested, max_rank - 1)
     highest = counted * max_rank - counted * (counted + 1) / 2
-    most = most_surprising(halves.sizes[: len(sets)], n_genes)
-    return Plan(method, sets, n_genes, max_rank, halves, linear, is_scored, np.maximum(highest, 1.0), most, scale)
+    draws = draws_of(halves.sizes[: len(sets)], n_genes)
+    return Plan(method, sets, n_genes, max_rank, halves, linear, is_scored, np.maximum(highest, 1.0), draws, scale)
 
 
 def mean_expression(query: Query, control: Control | None = None) -> np.ndarray:
@@ -235,12 +238,63 @@ def mean_expression(query: Query, control: Control | None = None) -> np.ndarray:
     control.tell("average", 0, query.n_cells)
     for first, block in prepared(query):
         for start, end in cell_ranges(block):
-            rows = tidy_rows(block, start, end)
-            if add_expression(rows.data, rows.indices, rows.indptr, *scale, totals) == NEGATIVE:
-                raise scaled_refused(query.name)
+            read_cells(block, (start, end), query.name, Reader(add_expression, (*scale, totals)))
             control.tell("average", first + end, query.n_cells)
     means: np.ndarray = totals / query.n_cells
     return means
+
+
+class Reader(NamedTuple):
+    """A kernel that reads cells.
+
+    Parameters
+    ----------
+    kernel
+        Takes the data, indices and pointers of a CSR matrix, the first cell and the one after the last, and more. It
+        answers how many values are not finite; before it has added anything to what it is given, `NEGATIVE` or
+        `UNSORTED`, see `expressed`.
+    options
+        What more it takes.
+    """
+
+    kernel: Callable[..., int]
+    options: tuple[Any, ...]
+
+
+def read_cells(block: Block, piece: tuple[int, int], name: str, reader: Reader) -> int:
+    """Let a kernel read some cells of a block; when it does not know their form, once more in one that it knows.
+
+    Parameters
+    ----------
+    block
+        Cells as `query.prepared` gives them.
+    piece
+        First cell of the block and the one after the last.
+    name
+        What the matrix is called in messages.
+    reader
+        The kernel.
+
+    Returns
+    -------
+    int
+        What it answers: values that are NaN or infinite.
+
+    Raises
+    ------
+    EnrichmentRefused
+        A value is negative (E15).
+    """
+    start, end = piece
+    if isinstance(block, np.ndarray):
+        found = reader.kernel(*tidy_rows(block[start:end]), 0, end - start, *reader.options)
+    else:
+        found = reader.kernel(block.data, block.indices, block.indptr, start, end, *reader.options)
+        if found == UNSORTED:
+            found = reader.kernel(*tidy_rows(rows_of(block, start, end)), 0, end - start, *reader.options)
+    if found == NEGATIVE:
+        raise scaled_refused(name)
+    return found
 
 
 def cell_ranges(block: Block, n_sums: int = 1) -> list[tuple[int, int]]:
@@ -259,14 +313,18 @@ def cell_ranges(block: Block, n_sums: int = 1) -> list[tuple[int, int]]:
     return [(start, min(start + step, n_cells)) for start in range(0, n_cells, step)]
 
 
-def tidy_rows(block: Block, start: int, end: int) -> sparse.csr_array:
-    """Return some cells with their genes in order, each once, in types the kernels know."""
-    rows = sparse.csr_array(block[start:end])
-    if not isinstance(block, np.ndarray):
-        rows = rows.copy()
-        rows.sum_duplicates()
-    rows.indices, rows.indptr = rows.indices.astype(np.int32), rows.indptr.astype(np.int64)
-    return rows
+def rows_of(block: sparse.csr_matrix | sparse.csr_array, start: int, end: int) -> sparse.csr_array:
+    """Copy some cells of a block; SciPy would look at all of its indices each time."""
+    first, last = block.indptr[start], block.indptr[end]
+    parts = block.data[first:last].copy(), block.indices[first:last].copy(), block.indptr[start : end + 1] - first
+    return sparse.csr_array(parts, shape=(end - start, block.shape[1]))
+
+
+def tidy_rows(rows: np.ndarray | sparse.csr_array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return cells as CSR arrays with their genes in order, each once, in types the kernels know."""
+    tidy = sparse.csr_array(rows)
+    tidy.sum_duplicates()
+    return tidy.data, tidy.indices.astype(np.int32), tidy.indptr.astype(np.int64)
 
 
 def sum_piece(block: Block, piece: tuple[int, int], plan: Plan, name: str = "X") -> tuple[Sums, int]:
@@ -295,29 +353,18 @@ def sum_piece(block: Block, piece: tuple[int, int], plan: Plan, name: str = "X")
     EnrichmentRefused
         A value is negative (E15).
     """
-    start, end = piece
-    if isinstance(block, np.ndarray):
-        block, start, end = tidy_rows(block, start, end), 0, end - start
-    n_cells, n_halves = end - start, plan.halves.n_halves
+    n_cells, n_halves = piece[1] - piece[0], plan.halves.n_halves
     n_linear = len(plan.sets) if plan.method not in RANKED else 0
     sums = Sums(
-        np.zeros((n_cells, n_halves)),
-        np.zeros((n_cells, n_halves)),
-        np.zeros((n_cells, n_halves), np.int32),
-        np.zeros((n_cells, 3)),
-        np.zeros((n_cells, 2)),
-        np.zeros((n_cells, n_linear)),
+        np.empty((n_cells, n_halves)),
+        np.empty((n_cells, n_halves)),
+        np.empty((n_cells, n_halves), np.int32),
+        np.empty((n_cells, 3)),
+        np.empty((n_cells, 2)),
+        np.empty((n_cells, n_linear)),
     )
-    is_expected = plan.method is Method.AUCELL
-    options = plan.max_rank, is_expected, *plan.scale
-    found = sum_cells(
-        block.data, block.indices, block.indptr, start, end, *options, plan.halves.genes, plan.linear, sums
-    )
-    if found == NEGATIVE:
-        raise scaled_refused(name)
-    if found == UNSORTED:
-        return sum_piece(tidy_rows(block, start, end), (0, n_cells), plan, name)
-    return sums, found
+    options = plan.max_rank, plan.method is Method.AUCELL, *plan.scale, plan.halves.genes, plan.linear, sums
+    return sums, read_cells(block, piece, name, Reader(sum_cells, options))
 
 
 def write_piece(sums: Sums, plan: Plan, first: int, arrays: dict[str, np.ndarray]) -> None:
@@ -326,7 +373,7 @@ def write_piece(sums: Sums, plan: Plan, first: int, arrays: dict[str, np.ndarray
     cells = slice(first, first + len(sums.weights))
     is_ranked = plan.method in RANKED
     write_cells(
-        *sums[:4], halves.down, halves.sizes, plan.highest, plan.most, plan.n_genes, is_ranked, first, *arrays.values()
+        *sums[:4], halves.down, halves.sizes, plan.highest, plan.draws, plan.n_genes, is_ranked, first, *arrays.values()
     )
     if plan.method is Method.MODULE:
         arrays["score"][:, cells] = sums.dots.T
@@ -377,7 +424,7 @@ def sum_cells(
     halves, linear
         Halves that each gene is in; sets in which it has a weight.
     sums
-        Filled; zero so far.
+        Filled.
 
     Returns
     -------
@@ -387,12 +434,10 @@ def sum_cells(
     longest = 1
     for cell in range(start, end):
         longest = max(longest, indptr[cell + 1] - indptr[cell])
-    genes = np.empty(longest + 1, np.int32)
-    values, weights = np.empty(longest + 1), np.empty(longest + 1)
+    genes, values = np.empty(longest + 1, np.int32), np.empty(longest + 1)
     bits = values.view(np.uint64)
-    slots = np.full(1 << SLOTS_LOG, -1, np.int32)
-    work = np.empty((2, longest + 1), np.int32)
-    counts = np.empty((N_DIGITS, 1 << DIGIT), np.int32)
+    space = space_for(longest)
+    different, logs = space.words.view(np.float64), np.empty(len(space.words))
     is_linear = sums.dots.shape[1] > 0
     n_not_finite = 0
     for cell in range(start, end):
@@ -402,27 +447,30 @@ def sum_cells(
         if n_found < 0:
             return n_found
         n_not_finite += n_other
+        n_groups = weigh(bits, n_found, max_rank, is_expected, space, sums.all_weights[row])
         factor = log_factor(own, target)
-        weigh(bits, n_found, max_rank, is_expected, slots, work, counts, weights, sums.all_weights[row])
+        for group in range(n_groups):
+            logs[group] = different[group] if is_logged else np.log1p(different[group] * factor)
         of_weights, of_expression, detected = sums.weights[row], sums.expression[row], sums.detected[row]
+        dots = sums.dots[row]
+        of_weights[:], of_expression[:], detected[:], dots[:] = 0.0, 0.0, 0, 0.0
         for entry in range(n_found):
-            gene = genes[entry]
-            first, last = halves.starts[gene], halves.starts[gene + 1]
-            if first == last and not is_linear:
-                continue
-            weight, value = weights[entry], values[entry]
-            if not is_logged:
-                value = np.log1p(value * factor)
-            for place in range(first, last):
+            gene, group = genes[entry], space.group_of[entry]
+            weight, value = space.weights[group], logs[group]
+            for place in range(halves.starts[gene], halves.starts[gene + 1]):
                 half = halves.sets[place]
                 of_weights[half] += weight
                 of_expression[half] += value
                 detected[half] += 1
-            if is_linear:
-                sums.all_expression[row, 0] += value
-                sums.all_expression[row, 1] += value * value
+        if is_linear:
+            total, square = 0.0, 0.0
+            for entry in range(n_found):
+                gene, value = genes[entry], logs[space.group_of[entry]]
+                total += value
+                square += value * value
                 for place in range(linear.starts[gene], linear.starts[gene + 1]):
-                    sums.dots[row, linear.sets[place]] += linear.weights[place] * value
+                    dots[linear.sets[place]] += linear.weights[place] * value
+            sums.all_expression[row, 0], sums.all_expression[row, 1] = total, square
     return n_not_finite
 
 
@@ -435,7 +483,7 @@ def write_cells(
     down: np.ndarray,
     sizes: np.ndarray,
     highest: np.ndarray,
-    most: np.ndarray,
+    draws: Draws,
     n_genes: int,
     is_ranked: bool,
     first: int,
@@ -452,7 +500,7 @@ def write_cells(
         See `Sums`.
     down, sizes
         See `Halves`.
-    highest, most, n_genes
+    highest, draws, n_genes
         See `Plan`.
     is_ranked
         Whether the score is made of the weights; otherwise it is left alone.
@@ -461,49 +509,71 @@ def write_cells(
     score, mean, n_detected, minus_log10_p
         Filled for these cells, see `SetScores`.
     """
-    for own in range(len(down)):
-        other, size = down[own], sizes[own]
-        for row in range(weights.shape[0]):
-            cell = first + row
-            if is_ranked:
-                value = weights[row, own] / highest[own]
-                if other >= 0:
-                    value = max(0.0, value - weights[row, other] / highest[other])
-                score[own, cell] = value
-            n_detected[own, cell] = detected[row, own]
-            if size:
-                mean[own, cell] = expression[row, own] / size
-                minus_log10_p[own, cell] = competitive(weights[row, own], size, n_genes, all_weights[row], most[own])
-            else:
-                mean[own, cell] = np.nan
-                minus_log10_p[own, cell] = np.nan
+    known = np.empty((len(draws.sizes), TILE, N_KNOWN))
+    for start in range(0, weights.shape[0], TILE):
+        end = min(start + TILE, weights.shape[0])
+        for number in range(len(draws.sizes)):
+            for row in range(start, end):
+                describe(draws.sizes[number], n_genes, all_weights[row], known[number, row - start])
+        for own in range(len(down)):
+            other, size, number = down[own], sizes[own], draws.number[own]
+            for row in range(start, end):
+                cell = first + row
+                if is_ranked:
+                    value = weights[row, own] / highest[own]
+                    if other >= 0:
+                        value = max(0.0, value - weights[row, other] / highest[other])
+                    score[own, cell] = value
+                n_detected[own, cell] = detected[row, own]
+                if size:
+                    mean[own, cell] = expression[row, own] / size
+                    minus_log10_p[own, cell] = tail(weights[row, own], known[number, row - start], draws.most[number])
+                else:
+                    mean[own, cell] = np.nan
+                    minus_log10_p[own, cell] = np.nan
 
 
 @kernel
 def add_expression(
-    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, is_logged: bool, target: float, totals: np.ndarray
+    data: np.ndarray,
+    indices: np.ndarray,
+    indptr: np.ndarray,
+    start: int,
+    end: int,
+    is_logged: bool,
+    target: float,
+    totals: np.ndarray,
 ) -> int:
-    """Add the log expression of all cells to the sums of their genes.
+    """Add the log expression of some cells to the totals of their genes.
 
     Parameters
     ----------
-    data, indices, indptr, is_logged, target
+    data, indices, indptr, start, end, is_logged, target
         As for `sum_cells`.
     totals
-        Changed, shape (n_genes,), float64.
+        Changed, shape (n_genes,), float64; only once all cells are known to be read.
 
     Returns
     -------
     int
-        0, or `NEGATIVE` when a value is below zero.
+        As by `sum_cells`.
     """
-    for cell in range(len(indptr) - 1):
-        factor = log_factor(data[indptr[cell] : indptr[cell + 1]], target)
-        for place in range(indptr[cell], indptr[cell + 1]):
-            value = np.float64(data[place])
-            if value - value != 0.0:
+    longest = 1
+    for cell in range(start, end):
+        longest = max(longest, indptr[cell + 1] - indptr[cell])
+    genes, values = np.empty(longest + 1, np.int32), np.empty(longest + 1)
+    n_not_finite = 0
+    for is_checked in (False, True):
+        for cell in range(start, end):
+            own = data[indptr[cell] : indptr[cell + 1]]
+            n_found, n_other = expressed(own, indices[indptr[cell] : indptr[cell + 1]], genes, values)
+            if n_found < 0:
+                return n_found
+            if not is_checked:
+                n_not_finite += n_other
                 continue
-            if value < 0.0:
-                return NEGATIVE
-            totals[indices[place]] += value if is_logged else np.log1p(value * factor)
-    return 0
+            factor = log_factor(own, target)
+            for entry in range(n_found):
+                value = values[entry]
+                totals[genes[entry]] += value if is_logged else np.log1p(value * factor)
+    return n_not_finite
