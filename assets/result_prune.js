@@ -265,7 +265,7 @@
       problem: make("p", { class: "field-error", id: "result-problem", role: "alert" }),
     };
     const { edges } = known;
-    const ends = make("span", { class: "result-ends muted" }, make("span", { textContent: iscan.result.score(edges[0]) }), make("span", { textContent: `delta of ${unit}` }), make("span", { textContent: iscan.result.score(edges[edges.length - 1]) }));
+    const ends = make("span", { class: "result-ends muted" }, make("span", { textContent: iscan.result.score(edges[0]) }), make("span", { textContent: "delta", title: `Deltas of the ${unit}` }), make("span", { textContent: iscan.result.score(edges[edges.length - 1]) }));
     const heads = ["Label", ends, "Kept", "Pruned", "Threshold", "Own cutoff"].map((title, k) =>
       make("th", { scope: "col", class: k > 1 && k < 5 ? "number" : "", title: k === 4 ? "Least delta: cells below it are pruned" : null }, title),
     );

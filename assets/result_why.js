@@ -162,7 +162,7 @@
     const head = make("p", { class: "result-title" }, make("strong", { textContent: title }));
     const lines = [];
     const mean = n > 1 ? "mean " : "";
-    if (n > 1) lines.push([cellsText(own.n_cells), " of ", `${number(n)} are `, name(own), own.n_pruned ? `, ${number(own.n_pruned)} of them pruned` : "", "."]);
+    if (n > 1) lines.push([own.n_cells === n ? `All ${cellsText(n)} are ` : `${number(own.n_cells)} of ${cellsText(n)} are `, name(own), own.n_pruned ? `, ${number(own.n_pruned)} of them pruned` : "", "."]);
     else lines.push(["Labelled ", name(own), own.n_pruned ? ", pruned to Unassigned." : "."]);
     if (second) {
       const ahead = own.score - second.score;
@@ -240,14 +240,14 @@
     };
     const filled = make("span", { class: isFor ? "is-for" : "is-against" });
     filled.style.width = `${(50 * Math.abs(contribution)) / most}%`;
-    const marks = `${gene} is a marker of ${isUp ? found.label : found.other}; it puts ${isFor ? found.label : found.other} ahead by ${score(Math.abs(contribution))}`;
+    const marks = `${gene} is a marker of ${isUp ? found.label : found.other}; it puts ${isFor ? found.label : found.other} ahead by ${Math.abs(contribution).toFixed(4)}`;
     return make(
       "tr",
       { "data-gene": gene, title: marks },
       make("th", { scope: "row" }, make("button", { class: "check-gene-name result-gene", "aria-label": `${marks}. Colour the plot by it.`, onclick: () => colourBy(gene) }, make("bdi", { textContent: gene }))),
       make("td", { class: "muted result-of" }, parts().words(isUp ? found.label : found.other)),
       make("td", { class: "result-level" }, make("span", { class: "result-lead" }, filled)),
-      make("td", { class: "number", textContent: `${isFor ? "+" : "\u2212"}${score(Math.abs(contribution))}` }),
+      make("td", { class: "number", textContent: `${isFor ? "+" : "\u2212"}${Math.abs(contribution).toFixed(4)}` }),
       ...level(here, hereShare, "", "here"),
       ...level(elsewhere, elsewhereShare, " is-rest", "elsewhere"),
     );

@@ -150,7 +150,7 @@ def test_reasons_are_those_of_the_service(page: ResultPage, server: Server) -> N
         assert [row[0] for row in rows] == [gene["gene"] for gene in found["genes"]]
         for row, gene in zip(rows, found["genes"], strict=True):
             sign = "+" if gene["contribution"] > 0 else "\u2212"
-            assert row[3] == f"{sign}{abs(gene['contribution']):.3f}"
+            assert row[3] == f"{sign}{abs(gene['contribution']):.4f}"
             assert (row[5], row[8]) == (f"{gene['here']:.2f}", f"{gene['elsewhere']:.2f}")
         assert f"Lead {found['lead']:.3f} by " in page.genes_note()
     other = told["scores"][3]["label"]
@@ -224,3 +224,21 @@ def test_before_there_is_a_prediction(browser: Browser, serve: Serve, small_file
     assert not browser.is_shown("#annotate-tab-result")
     browser.click("#result-page button")
     browser.until(lambda: browser.js("return location.pathname"), "/annotate")
+
+
+def test_the_result_of_somebody_else(browser: Browser, serve: Serve) -> None:
+    server = serve("demo")
+    shell = Shell(browser).open(server, "/annotate")
+    form = PredictionForm(browser).open().choose("hao_pbmc")
+    form.wait_until_done(form.submit())
+    browser.wait(lambda: browser.is_shown("#annotate-tab-result"), "the tab Result")
+    own = ResultPage(browser).open().id()
+    shell.wait_until_saved()
+    shell.open(server, "/annotate/result", as_other=True, open=own)
+    page = ResultPage(browser).wait()
+    before = page.said()
+    page.number("0.5")
+    browser.wait(lambda: page.said() not in {"", before}, "the numbers of another cutoff")
+    assert not page.can("accept")
+    assert "duplicate it to edit a copy" in str(browser.attribute("#result-accept", "title"))
+    assert page.genes()

@@ -8,7 +8,7 @@ import pytest
 
 from iscan_dash.core.references import Registry
 from iscan_dash.core.study import open_study
-from iscan_dash.errors import PredictionRefused, UnknownColumn
+from iscan_dash.errors import EditConflict, PredictionRefused, UnknownColumn
 from iscan_dash.services import opened_results as module
 from iscan_dash.services.opened_results import OpenedResults
 from iscan_dash.services.prediction import Predictor
@@ -17,6 +17,7 @@ from iscan_dash.services.repruning import Cutoffs
 from iscan_dash.services.results import PredictionResult, save_result
 from iscan_dash.services.trained_cache import TrainedCache
 from iscan_dash.services.workspace import Workspace
+from iscan_dash.services.workspaces import Workspaces
 from tests.references import gene_names, write_profiles
 from tests.services.test_looking import N_CELLS, some_cells
 from tests.studies import write_study
@@ -96,3 +97,22 @@ def test_a_result_of_other_cells(workspace: Workspace, file: Path) -> None:
     with pytest.raises(PredictionRefused, match="not beside the drafts"):
         OpenedResults(workspace).get(own)
     assert workspace.study.n_cells == N_CELLS
+
+
+def test_results_of_others_are_looked_into_and_not_changed(tmp_path: Path, file: Path, workspace: Workspace) -> None:
+    own = "c" * 32
+    workspaces = Workspaces(workspace.study, annotations_dir=tmp_path / "shared drafts")
+    hers, his = workspaces.of("ada", "Ada"), workspaces.of("bob", "Bob")
+    add(hers, file, own)
+    results = OpenedResults(his)
+    (state,) = results.annotations()
+    opened = results.get(own)
+    assert opened.n_edited(state) == 0
+    tried = opened.attempt(state, Cutoffs(0.5))
+    np.testing.assert_array_equal(tried.state.codes, opened.ids(tried.state)[tried.preview.codes])
+    assert tried.n_changed
+    with pytest.raises(EditConflict):
+        opened.repruning.accept(his, own, Cutoffs(0.5), state.version)
+    accepted = OpenedResults(hers).get(own).repruning.accept(hers, own, Cutoffs(0.5), state.version)
+    np.testing.assert_array_equal(accepted.codes, tried.state.codes)
+    workspaces.close()
