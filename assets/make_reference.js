@@ -167,10 +167,10 @@
     if (!form.main) return [fact("Choose labels to see what would be made.")];
     if (!found || (isOld && !found.plan)) return [fact("Looking...")];
     if (!found.plan) return [fact(found.problems.main || "Correct the form to see what would be made.", found.problems.main ? "bad" : "")];
-    const { labels, profiles, cells, left_out: leftOut, few } = found.plan;
+    const { labels, profiles, cells, left_out: leftOut, few, rare } = found.plan;
     const kinds = "fine" in labels ? `${number(labels.main)} main and ${counted(labels.fine, "fine label")}` : counted(labels.main, "label");
     const says = [fact(`${counted(profiles, "profile")} of ${kinds}, from ${cellsText(cells)}.`, "good"), fact(leftOut ? `${cellsText(leftOut)} without one of these labels ${leftOut === 1 ? "is" : "are"} not used.` : "Every cell is used.")];
-    if (few.length) says.push(fact(`Fewer than 6 cells: ${few.slice(0, 5).join(", ")}${few.length > 5 ? ` and ${number(few.length - 5)} more` : ""}. Leave out what is too rare to be trusted.`, "warning"));
+    if (few.length) says.push(fact(`Fewer than ${number(rare)} cells: ${few.slice(0, 5).join(", ")}${few.length > 5 ? ` and ${number(few.length - 5)} more` : ""}. Leave out what is too rare to be trusted.`, "warning"));
     says.push(fact(`It is written to ${offer.folder}.`));
     return says;
   }

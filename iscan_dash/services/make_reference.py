@@ -16,7 +16,7 @@ from iscan_dash import __version__
 from iscan_dash.core.annotations.level_check import check_levels
 from iscan_dash.core.references.convert import write_reference
 from iscan_dash.core.references.manifest import SLUG, LabelColumns, LabelTerms, Manifest
-from iscan_dash.core.references.pooling import LEAST_CELLS, Pools, deal
+from iscan_dash.core.references.pooling import RARE_CELLS, Pools, deal
 from iscan_dash.core.references.registry import Registry, printable
 from iscan_dash.core.references.self_test import FILE, GranularityTest, SelfTest, compare
 from iscan_dash.core.references.verify import verify
@@ -108,11 +108,11 @@ class Grouped:
         return np.bincount(self.groups[self.groups >= 0], minlength=len(self.labels["main"]))
 
     def few(self, granularity: str) -> list[str]:
-        """Return the labels with too few cells for a profile of the usual size."""
+        """Return the labels that are so rare that a reference of them is not to be trusted."""
         totals: dict[str, int] = {}
         for label, size in zip(self.labels[granularity], self.sizes.tolist(), strict=True):
             totals[label] = totals.get(label, 0) + size
-        return [label for label, size in totals.items() if size < LEAST_CELLS]
+        return [label for label, size in totals.items() if size < RARE_CELLS]
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, Field
 
-from iscan_dash.core.references.pooling import profiles_of
+from iscan_dash.core.references.pooling import RARE_CELLS, profiles_of
 from iscan_dash.core.study import CategoryColumn
 from iscan_dash.errors import IscanError, PredictionRefused, UnknownColumn
 from iscan_dash.services.job_table import Job
@@ -190,5 +190,6 @@ def _plan(cells: Grouped, n_profiles: int) -> dict[str, Any]:
         "left_out": cells.n_left_out,
         "labels": labels,
         "profiles": n_profiles,
+        "rare": RARE_CELLS,
         "few": list(dict.fromkeys(label for own in few.values() for label in own)),
     }

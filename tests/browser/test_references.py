@@ -109,7 +109,7 @@ def test_a_reference_is_made_of_the_dataset(browser: Browser, labelled: Server, 
     assert form.plan() == ["Choose labels to see what would be made."]
     form.labels("kind", "subkind").fill_in(name="Our own cells")
     said = form.wait_for_plan("from 237 cells.")
-    assert said[0] == "37 profiles of 4 main and 8 fine labels, from 237 cells."
+    assert said[0] == "8 profiles of 4 main and 8 fine labels, from 237 cells."
     assert said[1] == "3 cells without one of these labels are not used."
     assert str(shared) in said[-1]
     assert form.ticked() == {name: name != "Unknown" for name in (*dict.fromkeys(LABELS), "Unknown")}

@@ -104,8 +104,8 @@ def test_profiles_are_means_of_log_values(study: Study, tmp_path: Path, counts: 
     np.testing.assert_allclose(adata.X, expected, rtol=1e-5, atol=1e-6)
     assert list(adata.obs["label_main"]) == [cells.labels["main"][group] for group in pools.group]
     assert list(adata.var_names) == gene_names(600)
-    assert (made.n_cells, made.manifest.n_profiles, made.manifest.n_labels.main) == (N_CELLS - 2, 38, 4)
-    assert made.summary[0] == "4 labels, 38 profiles of 238 cells."
+    assert (made.n_cells, made.manifest.n_profiles, made.manifest.n_labels.main) == (N_CELLS - 2, 10, 4)
+    assert made.summary[0] == "4 labels, 10 profiles of 238 cells."
     assert verify(tmp_path / "gut").problems == ()
     assert read_self_test(tmp_path / "gut") == made.test
 
@@ -189,7 +189,7 @@ def test_what_is_refused(study: Study, tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(UnknownColumn):
         made_of(study, tmp_path, matrix="layers/none")
     monkeypatch.setattr(module, "MOST_VALUES", 100)
-    assert refusal() == "38 profiles of 600 genes are too many. Choose fewer profiles for each label."
+    assert refusal() == "10 profiles of 600 genes are too many. Choose fewer profiles for each label."
 
 
 def test_files_of_several_kinds_are_refused(tmp_path: Path, open_files: Opener, counts: np.ndarray) -> None:

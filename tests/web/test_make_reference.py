@@ -70,11 +70,12 @@ def test_what_would_be_made(client: FlaskClient) -> None:
         "cells": N_CELLS - 1,
         "left_out": 1,
         "labels": {"main": 4, "fine": 4},
-        "profiles": 12,
+        "profiles": 4,
+        "rare": 10,
         "few": [],
     }
     with_all = ask(client, "/look", main=MAIN, name="x", exclude=[], profiles=2)
-    assert (with_all["plan"]["few"], with_all["plan"]["profiles"], with_all["plan"]["left_out"]) == (["unknown"], 9, 0)
+    assert (with_all["plan"]["few"], with_all["plan"]["profiles"], with_all["plan"]["left_out"]) == (["unknown"], 5, 0)
 
 
 @pytest.mark.parametrize(
