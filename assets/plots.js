@@ -191,6 +191,18 @@
     outline(place);
   }
 
+  const AFTER_PICTURE = 100; // ms that the page beside the plots has to arrive before Plotly's scripts keep the browser busy
+  const asked = new Set(); // places whose graph was asked for
+
+  /** Plotly takes the browser half a second: it comes when the cells are seen, and brings panning, zooming and labels. */
+  function askForGraph(place) {
+    if (asked.has(place)) return;
+    asked.add(place);
+    const ask = () => setProps(partOf(place, "graph-wanted"), { data: true });
+    setTimeout(() => (window.requestIdleCallback ? window.requestIdleCallback(ask, { timeout: 500 }) : ask()), AFTER_PICTURE);
+  }
+  document.addEventListener("iscan:painted", ({ detail }) => askForGraph(placeOf(detail.plot)), true);
+
   // -- arrangement ---------------------------------------------------------------------------------------------
 
   const arrangement = () => byId("plots-grid").dataset.arrangement;

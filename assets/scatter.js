@@ -612,6 +612,7 @@
     const plot = plots.get(id);
     const area = plot && plot.points ? areaOf(plot) : null;
     if (!area || !area.width || !area.height) return null;
+    await plot.wire.arrived; // Plotly makes the file
     return iscan.scatterExport.save({
       spec: plot.spec.onPaper || plot.spec, view: plot.view, whole: plot.home, area, labels: plot.labels, only: plot.highlighted,
       counts: plot.counts,

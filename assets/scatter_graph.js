@@ -14,7 +14,7 @@
    * @property {number[]} y
    *
    * @typedef {Object} Wire
-   * @property {function(): (HTMLElement|null)} graph   Plotly's element, null until dcc.Graph has brought it
+   * @property {Promise<void>} arrived   dcc.Graph has brought Plotly, which takes a moment after the first picture
    * @property {function(Object, View|null): void} tell    flat layout keys and ranges; what Plotly has already is left out
    * @property {function(Object): void} force         flat layout keys, told in any case
    * @property {function(): void} stop
@@ -31,6 +31,8 @@
     let graph = null;
     let told = {};
     let pressed = false; // inside the plot area
+    let arrive;
+    const arrived = new Promise((resolve) => (arrive = resolve));
 
     const ranges = () => ({ x: [...graph.layout.xaxis.range], y: [...graph.layout.yaxis.range] });
 
@@ -87,6 +89,7 @@
         on.ready();
       });
       on.ready();
+      arrive();
     }
 
     function tell(keys, view) {
@@ -122,7 +125,7 @@
       window.addEventListener(end, () => (pressed = false), { capture: true, signal: listening.signal });
     }
     return {
-      graph: () => graph,
+      arrived,
       tell,
       force: (update) => graph && relayout(update),
       stop() {

@@ -24,6 +24,7 @@ PEER_CELLS = frozenset({"100k", "1m"})
 """Studies that cellxgene is run on: of five million cells it reads the matrix for minutes."""
 
 PLOT = Row("navigation to the plot and its tools, s", lambda r: r.visit.usable_s)
+PANNABLE = Row("navigation until the plot can be panned, s", interaction("pannable"))
 COUNT = Row("lasso let go to its count, s", interaction("release to count"), 3)
 LASSO_BUSY = Row("main thread of the page busy over the lasso, s", interaction("busy over the lasso"))
 SENT = Row("sent up for the lasso, kB", interaction("sent up", 1e-3), 1)
@@ -33,7 +34,19 @@ LABEL = Row("label of a tenth of the cells to redrawn plot, s", interaction("lab
 LABEL_BUSY = Row("main thread of the page busy over it, s", interaction("busy over the label"))
 LABELLED = Row("part of the cells labelled, %", interaction("labelled share", 100), 1)
 
-DRAW_ROWS = (PLOT, report.DRAWN, COUNT, LASSO_BUSY, SENT, FRAMES, SHARE, report.BYTES, report.BUSY, report.ERRORS)
+DRAW_ROWS = (
+    PLOT,
+    PANNABLE,
+    report.DRAWN,
+    COUNT,
+    LASSO_BUSY,
+    SENT,
+    FRAMES,
+    SHARE,
+    report.BYTES,
+    report.BUSY,
+    report.ERRORS,
+)
 LABEL_ROWS = (LABEL, LABEL_BUSY, LABELLED)
 
 GOALS: dict[str, Mapping[str, float]] = {

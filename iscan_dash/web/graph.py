@@ -17,24 +17,22 @@ GRAPH_CONFIG: dict[str, Any] = {
 }
 
 
-def cell_graph(graph_id: str, bounds: tuple[float, float, float, float]) -> dcc.Graph:
+def cell_graph(graph_id: str) -> dcc.Graph:
     """Return the graph that holds a plot's axes and tools; the cells are painted under it.
+
+    Its script says which ranges it shows.
 
     Parameters
     ----------
     graph_id
         Its id.
-    bounds
-        Smallest and largest x, smallest and largest y.
     """
-    left, right, bottom, top = bounds
     invisible = {"marker": {"opacity": 0}}
-    pad_x, pad_y = 0.03 * (right - left), 0.03 * (top - bottom)
     corners = {
         "type": "scatter",
         "mode": "markers",
-        "x": [left, right],
-        "y": [bottom, top],
+        "x": [0, 1],
+        "y": [0, 1],
         "hoverinfo": "skip",
         "marker": {"opacity": 0},
         "selected": invisible,
@@ -48,8 +46,8 @@ def cell_graph(graph_id: str, bounds: tuple[float, float, float, float]) -> dcc.
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "hovermode": False,
-        "xaxis": {"visible": False, "range": [left - pad_x, right + pad_x], "automargin": False},
-        "yaxis": {"visible": False, "range": [bottom - pad_y, top + pad_y], "automargin": False},
+        "xaxis": {"visible": False, "range": [0, 1], "automargin": False},
+        "yaxis": {"visible": False, "range": [0, 1], "automargin": False},
     }
     return dcc.Graph(
         id=graph_id, className="cell-graph", config=GRAPH_CONFIG, figure={"data": [corners], "layout": layout}

@@ -82,6 +82,7 @@ class Plot(StrEnum):
     SIZE = "plot-size"
     OPACITY = "plot-opacity"
     SPEC = "plot-spec"
+    GRAPH_WANTED = "plot-graph-wanted"
     NOTE = "plot-note"
     EXPORT = "plot-export"
     EXPORT_PNG = "plot-export-png"
@@ -290,7 +291,7 @@ def of_plot(part: Plot, number: int) -> str:
 
 
 def drawn_by_script(part: str, number: int) -> str:
-    """Return the id of a part of a plot that its script owns: ``frame``, ``graph``, ``legend``, ``view``, ``slot``.
+    """Return the id of a part of a plot that its script owns: its slot, frame, overlay, graph, legend or view.
 
     Examples
     --------

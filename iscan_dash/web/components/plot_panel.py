@@ -129,7 +129,7 @@ def layout(services: Services, number: int = 1, start: PlotStart | None = None) 
             className="plot-body",
             children=[
                 html.Div(
-                    cell_graph(drawn_by_script("graph", number), plots.bounds(axes)),
+                    html.Div(id=drawn_by_script("overlay", number), className="scatter-overlay"),
                     id=drawn_by_script("frame", number),
                     className="scatter",
                 ),
@@ -140,6 +140,7 @@ def layout(services: Services, number: int = 1, start: PlotStart | None = None) 
         # With the page itself, so that the first picture needs no further question.
         dcc.Store(id=own(Plot.SPEC), data=made),
         dcc.Store(id=drawn_by_script("view", number)),
+        dcc.Store(id=own(Plot.GRAPH_WANTED)),
         dbc.Modal(
             [dbc.ModalHeader(dbc.ModalTitle("The plot as a table")), dbc.ModalBody(id=own(Plot.TABLE_BODY))],
             id=own(Plot.TABLE_DIALOG),
@@ -425,6 +426,14 @@ def register(app: Dash, services: Services, number: int) -> None:
         return of_plot(part, number)
 
     frame, view = drawn_by_script("frame", number), drawn_by_script("view", number)
+
+    @app.callback(
+        Output(drawn_by_script("overlay", number), "children"),
+        Input(own(Plot.GRAPH_WANTED), "data"),
+        prevent_initial_call=True,
+    )
+    def bring_graph(is_wanted: bool | None) -> Any:
+        return cell_graph(drawn_by_script("graph", number)) if is_wanted else no_update
 
     @app.callback(
         Output(own(Plot.COLOUR), "options"),
