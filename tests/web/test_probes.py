@@ -5,7 +5,6 @@ from pathlib import Path
 
 from tests.web.conftest import MakeApp
 
-
 ADDRESS = "http://10.0.0.7:8050"
 """The address of the machine, under which a process manager asks; it has no cookie."""
 
