@@ -223,7 +223,7 @@
     const geneName = (name) => (name === INDEX ? "index" : name);
     genes.append(
       ...offer.gene_columns.map(({ key, name, example }) => {
-        const says = key ? geneName(key) : `Found by itself (${name.split(", ").map(geneName).join(", ")})`;
+        const says = key ? geneName(key) : `Automatic (${name.split(", ").map(geneName).join(", ")})`;
         return make("option", { value: key, textContent: example && key ? `${says}: ${example} ...` : says });
       }),
     );

@@ -251,7 +251,7 @@ def test_names_of_genes_by_a_column(browser: Browser, serve: Serve, tmp_path: Pa
     form = PredictionForm(browser).open().choose("gut").name("by symbol")
     form.wait_for_preflight("Only 0 of ")
     assert form.gene_columns() == {
-        "": "Found by itself (index)",
+        "": "Automatic (index)",
         "_index": "index: id0 ...",
         "symbol": "symbol: GENE0 ...",
     }

@@ -181,6 +181,19 @@ class TestDecision:
         assert found.lead > 0
         assert found.n_ranked == mask.sum()
 
+    def test_genes_are_named_as_they_were_when_cells_were_labelled(
+        self, tmp_path: Path, predictor: Predictor, explainer: Explainer, open_files: Opener
+    ) -> None:
+        ids = [f"id{place}" for place in range(600)]
+        path = write_study(
+            tmp_path / "ids.h5ad", genes=ids, cells=N_CELLS, x=some_cells(), var={"symbol": gene_names(600)}
+        )
+        study = open_files(path)
+        recipe = predictor.predict(study, Parameters("gut", gene_column="symbol")).recipe
+        found: Decision = ready(lambda: explainer.decision(study, recipe, TRUTH == "NK cell", "NK cell", "T cell"))
+        assert found.n_missing == 0
+        assert {own.gene for own in found.genes} <= set(gene_names(600))
+
     def test_refusals(
         self,
         tmp_path: Path,
