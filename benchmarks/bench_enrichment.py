@@ -40,6 +40,8 @@ PIPES: dict[str, Any] = {
 GOALS = {"ucell": 8.0, "aucell": 10.0, "module": 10.0, "ulm": 10.0}
 """Least ratios of processor time."""
 
+METHODS = ("ulm", "module", "aucell")
+
 TABLE_GOAL_S = {20_000: 0.5, 100_000: 3.0}
 MEMORY_GOAL = 400e6
 
@@ -118,14 +120,15 @@ def compare(title: str, ours: Path, peer: Path) -> str:
 
 
 def measure(
-    path: Path, n_cells: int, ulm_cells: int, threads: int, rounds: int, with_peer: bool
+    path: Path, n_cells: int, ulm_cells: int, threads: int, rounds: int, methods: Sequence[str], with_peer: bool
 ) -> dict[str, Measured]:
     """Let both sides do the steps in turns, one run of ours that does not count ahead."""
     steps: dict[str, dict[str, Any]] = {
         method: {"do": "score", "method": method, "n_cells": ulm_cells if method == "ulm" else n_cells}
-        for method in ("ulm", "module", "aucell", "ucell")
+        for method in methods
     }
-    # After UCell, whose scores they are made of.
+    # After UCell, whose scores it is made of.
+    steps["ucell"] = {"do": "score", "method": "ucell", "n_cells": n_cells}
     steps["table"] = {"do": "table"}
     results = {step: Measured() for step in steps}
     peer_side = worker("peer", path, threads) if with_peer else nullcontext()
@@ -157,8 +160,11 @@ def measure(
 )
 @click.option("--sets", default=200, show_default=True, help="Gene sets.")
 @click.option("--threads", multiple=True, type=int, default=(1, 2), show_default=True, help="Threads of each side.")
+@click.option("--method", multiple=True, type=click.Choice(METHODS), default=METHODS, help="Methods beside UCell.")
 @click.option("--peer/--no-peer", default=True, help="Run the peers beside it.")
-def main(rounds: int, cells: int, ulm_cells: int, sets: int, threads: Sequence[int], peer: bool) -> None:
+def main(
+    rounds: int, cells: int, ulm_cells: int, sets: int, threads: Sequence[int], method: Sequence[str], peer: bool
+) -> None:
     """Score gene sets and test groups with both sides, in turns."""
     click.echo(f"\n## Enrichment beside {', '.join(REQUIREMENTS[:3])} and SciPy\n")
     click.echo(
@@ -172,7 +178,7 @@ def main(rounds: int, cells: int, ulm_cells: int, sets: int, threads: Sequence[i
     click.echo("|---|---:|---:|---:|---:|---:|---:|---|---|")
     path = workload(cells, sets)
     for n_threads in threads:
-        for step, found in measure(path, cells, ulm_cells, n_threads, rounds, peer).items():
+        for step, found in measure(path, cells, ulm_cells, n_threads, rounds, method, peer).items():
             suffix = f", {n_threads} thread{'s' * (n_threads > 1)}"
             if step in PEERS:
                 ratio = found.ratio

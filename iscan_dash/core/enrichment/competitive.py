@@ -113,8 +113,11 @@ def log_upper_large(shape: float, x: float) -> float:
 
 
 @kernel
-def log_lower_series(shape: float, x: float, log_gamma: float) -> float:
-    """Return the log of the lower tail of a gamma distribution by its power series, for x up to about the shape."""
+def lower_series(shape: float, x: float, log_gamma: float) -> tuple[float, float]:
+    """Return the lower tail of a gamma distribution by its power series, as a factor and the log of another.
+
+    It is for x up to about the shape.
+    """
     term = 1.0 / shape
     total = term
     below = shape
@@ -122,27 +125,27 @@ def log_lower_series(shape: float, x: float, log_gamma: float) -> float:
         below += 1.0
         term *= x / below
         total += term
-    return math.log(total) - x + shape * math.log(x) - log_gamma
+    return total, shape * math.log(x) - x - log_gamma
 
 
 @kernel
 def log_upper_fraction(shape: float, x: float, log_gamma: float) -> float:
     """Return the log of the upper tail of a gamma distribution by its continued fraction, for x above the shape + 1."""
-    b = x + 1.0 - shape
-    c = 1e300
-    d = 1.0 / b
-    h = d
-    change = 0.0
-    level = 1.0
-    while abs(change - 1.0) > PRECISION:
-        a = -level * (level - shape)
-        b += 2.0
-        d = 1.0 / (a * d + b)
-        c = b + a / c
-        change = c * d
-        h *= change
-        level += 1.0
-    return math.log(h) - x + shape * math.log(x) - log_gamma
+    # By the recurrence of its convergents, which needs a division only where they are compared.
+    above, below = 1.0, x + 1.0 - shape
+    old_above, old_below = 0.0, 1.0
+    value, last = above / below, 0.0
+    b, level = below, 0.0
+    while abs(value - last) > PRECISION * value:
+        for _ in range(4):
+            level += 1.0
+            b += 2.0
+            a = level * (shape - level)
+            old_above, above = above, b * above + a * old_above
+            old_below, below = below, b * below + a * old_below
+        last, value = value, above / below
+        old_above, old_below, above, below = old_above / below, old_below / below, value, 1.0
+    return math.log(value) - x + shape * math.log(x) - log_gamma
 
 
 @kernel
@@ -168,7 +171,8 @@ def log_upper(shape: float, x: float, log_gamma: float) -> float:
         return log_upper_large(shape, x)
     if x > shape + 1.0:
         return log_upper_fraction(shape, x, log_gamma)
-    return log_complement(log_lower_series(shape, x, log_gamma))
+    factor, log_p = lower_series(shape, x, log_gamma)
+    return math.log(max(1.0 - factor * math.exp(log_p), 1e-300))
 
 
 @kernel
@@ -181,7 +185,8 @@ def log_lower(shape: float, x: float, log_gamma: float) -> float:
         return log_complement(log_upper_large(shape, x))
     if x > shape + 1.0:
         return log_complement(log_upper_fraction(shape, x, log_gamma))
-    return log_lower_series(shape, x, log_gamma)
+    factor, log_p = lower_series(shape, x, log_gamma)
+    return math.log(factor) + log_p
 
 
 @kernel
