@@ -60,16 +60,19 @@
     return select;
   }
 
+  /** A link to another page of the panel. */
+  function goes(element, href) {
+    element.href = href;
+    element.addEventListener("click", (event) => {
+      event.preventDefault();
+      iscan.go(href);
+    });
+    return element;
+  }
+
   function head() {
     const { make, icon } = parts();
-    const link = (href, name, text) => {
-      const element = make("a", { class: "btn btn-outline-secondary btn-sm", href }, icon(name), ` ${text}`);
-      element.addEventListener("click", (event) => {
-        event.preventDefault();
-        iscan.go(href);
-      });
-      return element;
-    };
+    const link = (href, name, text) => goes(make("a", { class: "btn btn-outline-secondary btn-sm" }, icon(name), ` ${text}`), href);
     const colour = make("button", { class: "btn btn-outline-secondary btn-sm", id: "result-colour", onclick: () => iscan.colourBy(`annotation:${summary.id}`) }, icon("palette"), " Colour plot");
     return make(
       "header",
@@ -78,7 +81,7 @@
       make("span", { class: "space" }),
       colour,
       link(`/annotate/edit?open=${summary.id}`, "pencil", "Edit labels"),
-      link(`/annotate/existing?open=${summary.id}`, "card-list", "Recipe"),
+      summary.own ? link(`/annotate/review?open=${summary.id}`, "check2-square", "Review") : null,
     );
   }
 
@@ -92,6 +95,7 @@
     const made = make("time", { class: "local-time", title: `${summary.created.slice(0, 19).replace("T", " ")} UTC` });
     made.dateTime = summary.created;
     rows.push(make("dt", { textContent: "Made" }), make("dd", {}, made, " by ", make("bdi", { textContent: summary.owner })));
+    rows.push(make("dt", { textContent: "All of it" }), make("dd", {}, goes(make("a", { textContent: "recipe and history" }), `/annotate/existing?open=${summary.id}`)));
     const edited = summary.edited
       ? make("p", { class: "muted", textContent: `${cellsText(summary.edited)} have had their label edited since. Numbers below are the prediction's own.` })
       : null;

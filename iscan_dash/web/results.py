@@ -151,7 +151,7 @@ def summary(services: Services, annotation_id: str) -> dict[str, Any]:
     by = recipe["by_cluster"]
     preferred = [f"cluster:{by}", f"metadata:{by}"] if by else []
     own = f"annotation:{state.id}"
-    usual = next((value for value in (*preferred, *values) if value in values and value != own), "")
+    usual = next((value for value in (*preferred, *values) if value in values and value != own), own)
     # Whatever the cutoffs are.
     never = reasons_of(result.rows, result.left_out, np.zeros(len(result.label), bool), result.has_markers)
     reasons = np.bincount(never, minlength=len(REASONS)).tolist()

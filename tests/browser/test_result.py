@@ -198,6 +198,30 @@ def test_scores_of_groups_lead_to_their_reasons(page: ResultPage, server: Server
     assert page.genes()
 
 
+def test_of_the_selection_and_of_a_label(page: ResultPage, server: Server) -> None:
+    browser = page.browser
+    column = str(browser.js("return document.getElementById('result-by').value"))
+    name = column.partition(":")[2]
+    condition = {"is": "labels", "kind": "cluster", "key": name, "values": ["4"], "missing": False, "not": False}
+    page.why_selection()
+    browser.until(page.nothing, "No cells are selected. Draw an area on a plot, or use the Cell Filter.")
+    browser.js("return iscan.selection.act({do: 'filter', condition: arguments[0]}).then(() => null)", condition)
+    count = int(browser.js("return iscan.selection.state().count"))
+    page.wait_for_reasons(f"{count:,} selected cells")
+    asked = {"is": "group", "by": column, "value": "4"}
+    assert page.scores() == [
+        (one["label"], one["score"]) for one in page.ask(server, "why", cells=asked)["why"]["scores"]
+    ]
+    browser.js("return iscan.selection.act({do: 'clear', what: 'all'}).then(() => null)")
+    browser.until(page.nothing, "No cells are selected. Draw an area on a plot, or use the Cell Filter.")
+    browser.click(".result-labels tr[data-label='Monocytes'] button")
+    page.wait_for_reasons("SingleR_hao_pbmc_main Monocytes:")
+    browser.wait(lambda: "Monocytes" in page.heat(), "the labels as groups")
+    assert browser.js("return document.getElementById('result-why-value').value") == '"Monocytes"'
+    browser.click(".result-scores tr[data-value='B cells'] td.result-score")
+    page.wait_for_reasons("SingleR_hao_pbmc_main B cells:")
+
+
 def test_ways_to_the_page(page: ResultPage) -> None:
     browser, shell = page.browser, Shell(page.browser)
     own = page.id()
@@ -214,6 +238,9 @@ def test_ways_to_the_page(page: ResultPage) -> None:
     browser.click(".result-head a[href^='/annotate/edit']")
     browser.click("#edit-why")
     page.wait()
+    browser.click(f".result-head a[href='/annotate/review?open={own}']")
+    browser.until(lambda: browser.js("return location.pathname"), "/annotate/review")
+    page.open()
     assert page.id() == own
 
 
