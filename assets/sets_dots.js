@@ -5,7 +5,7 @@
   const SVG = "http://www.w3.org/2000/svg";
   const MOST_GROUPS = 60; // and more are scrolled
   const MOST_SETS = 40;
-  const MOST_DOTS = 12000; // drawn at once
+  const MOST_DOTS = 5000; // drawn at once
   const CELL = { least: 17, most: 28, height: 22 };
   const VIRIDIS = ["#440154", "#482878", "#3e4a89", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
   const DIVERGING = ["#2166ac", "#67a9cf", "#d1e5f0", "#ffffff", "#fddbc7", "#ef8a62", "#b2182b"];
@@ -66,12 +66,12 @@
     return svg("text", attributes, fitting(text, most), svg("title", {}, text));
   }
 
-  /** The order in which groups or sets are drawn. */
-  function ordered(names, clustered) {
+  /** The order in which groups or sets are drawn; by name, cells without a value come last. */
+  function ordered(names, clustered, missing = -1) {
     const { order } = own().state();
     if (order === "cluster") return clustered;
     const places = names.map((_, k) => k);
-    if (order === "name") places.sort((a, b) => names[a].localeCompare(names[b], "en", { numeric: true, sensitivity: "base" }) || a - b);
+    if (order === "name") places.sort((a, b) => (a === missing) - (b === missing) || names[a].localeCompare(names[b], "en", { numeric: true, sensitivity: "base" }) || a - b);
     return places;
   }
 
@@ -86,7 +86,7 @@
   function chosen(table) {
     const { title } = iscan.enrichmentNumbers;
     const wanted = own().state().search.trim().toLocaleLowerCase();
-    const groups = ordered(table.groups.map((group) => title(group.label)), table.order_groups);
+    const groups = ordered(table.groups.map((group) => title(group.label)), table.order_groups, table.groups.findIndex((group) => group.label === null));
     const all = ordered(table.sets.map(({ name }) => name), table.order_sets).filter((s) => !wanted || table.sets[s].name.toLocaleLowerCase().includes(wanted));
     const sets = all.slice(0, Math.max(1, Math.floor(MOST_DOTS / groups.length)));
     return { groups: groups.slice(0, MOST_DOTS), sets, left: all.length - sets.length, leftGroups: Math.max(0, groups.length - MOST_DOTS) };

@@ -111,6 +111,9 @@
 
   const request = (path, body) => iscan.jobs.request(`enrichments/${encodeURIComponent(state.result)}/${path}`, body);
 
+  /** Whether the page is there: it may have been left for another one. */
+  const isAlive = () => Boolean(isShown && drawn && drawn.isConnected);
+
   // -- asking --------------------------------------------------------------------------------------------------------
 
   /** Read what can be chosen; then the table of what is. */
@@ -118,12 +121,12 @@
     const mine = ++asking;
     try {
       const [listed, found] = await Promise.all([iscan.jobs.request("enrichments"), iscan.jobs.request("enrichments/columns")]);
-      if (mine !== asking || !isShown) return;
+      if (mine !== asking || !isShown || !page()) return;
       results = listed.results;
       columns = found.columns;
     } catch (error) {
-      if (mine !== asking || !isShown) return;
-      if (drawn) iscan.enrichment.complain(error);
+      if (mine !== asking || !isShown || !page()) return;
+      if (isAlive()) iscan.enrichment.complain(error);
       else page().replaceChildren(make("p", { class: "field-error", role: "alert", textContent: error.message }), make("button", { class: "btn btn-outline-primary btn-sm", textContent: "Try again", onclick: read }));
       return;
     }
@@ -155,7 +158,7 @@
     } catch (error) {
       answer = { problem: error.message };
     }
-    if (mine !== asking || !isShown || !drawn) return;
+    if (mine !== asking || !isAlive()) return;
     busy(false);
     if (answer.problem) {
       table = null;
@@ -183,7 +186,7 @@
   const form = () => ({ by: { kind: state.kind, key: state.key }, groups: groupsOf(), default: state.default, join: state.join, name: state.name, stamp: table.stamp });
 
   async function askLabelsNow() {
-    if (!isShown || !table) return;
+    if (!isAlive() || !table) return;
     const mine = ++askingLabels;
     let answer;
     try {
@@ -191,7 +194,7 @@
     } catch (error) {
       answer = { problems: { groups: ["", error.message] }, labels: null };
     }
-    if (mine !== askingLabels || !isShown || !table) return;
+    if (mine !== askingLabels || !isAlive() || !table) return;
     said = answer.labels;
     isFresh = true;
     ({ problems } = answer);
@@ -302,6 +305,7 @@
   function busy(is) {
     isBusy = is;
     byId("from-enrichment-body")?.classList.toggle("is-busy", is);
+    if (byId("from-enrichment-create") && is) parts().allow(byId("from-enrichment-create"), "the statistics are being computed");
     if (byId("from-enrichment-count") && is) byId("from-enrichment-count").textContent = "Computing the statistics...";
   }
 
@@ -320,7 +324,7 @@
 
   function showPicks() {
     for (const key of ["name", "default", "join"]) setValue(key, state[key]);
-    if (table) sections().forEach((own) => own.pick());
+    if (isAlive() && table) sections().forEach((own) => own.pick());
   }
 
   function problemOf(group) {
@@ -330,14 +334,13 @@
 
   /** Show what the server says of the labels. */
   function showSaid() {
-    if (!drawn) return;
+    if (!isAlive()) return;
     if (table) sections().forEach((own) => own.say && own.say());
     if (alone) return;
     const { number, allow } = parts();
     for (const key of ["name", "default", "join"]) {
       const [code, sentence] = problems[key] || ["", ""];
-      const isEarly = code === "E01" && !wasSubmitted;
-      byId(`from-enrichment-${key}-error`).textContent = isEarly ? "" : sentence;
+      byId(`from-enrichment-${key}-error`).textContent = code === "E01" && !wasSubmitted ? "" : sentence;
     }
     const bits = [];
     if (said) {
@@ -349,7 +352,10 @@
     }
     if (!isBusy) byId("from-enrichment-count").textContent = bits.join(" \u00b7 ");
     const wrong = said && said.rows.find(({ problem }) => problem);
-    const reason = !table ? "there is nothing to label" : problems.groups ? problems.groups[1] : problems.name ? problems.name[1] : problems.default ? problems.default[1] : problems.join ? problems.join[1] : wrong ? wrong.problem : null;
+    const isEarly = (code) => !wasSubmitted && (code === "E01" || code === "E21");
+    // What nobody came to yet is asked for when Create is clicked.
+    const refusals = ["groups", "name", "default", "join"].filter((key) => problems[key] && !isEarly(problems[key][0])).map((key) => problems[key][1]);
+    const reason = !table ? "there is nothing to label" : refusals[0] || (wrong && !isEarly(wrong.code) ? wrong.problem : null);
     allow(byId("from-enrichment-create"), isSending ? "it is being made" : reason);
     const shown = problems.groups ? problems.groups[1] : wrong && (wasSubmitted || wrong.code !== "E21") ? wrong.problem : "";
     byId("from-enrichment-problem").textContent = shown;
@@ -377,7 +383,8 @@
     wasSubmitted = true;
     // Another question, of what was typed a moment ago, may come in between.
     do await askLabelsNow();
-    while (!isFresh && isShown);
+    while (!isFresh && isAlive());
+    if (!isAlive()) return undefined;
     showSaid();
     const wrong = said && said.rows.find(({ problem }) => problem);
     const key = ["name", "default", "join"].find((own) => problems[own]);
@@ -396,12 +403,10 @@
       iscan.pollStatus();
     } catch (error) {
       iscan.enrichment.complain(error);
-      readTable();
+      if (isAlive()) readTable();
     } finally {
       isSending = false;
-      askLabels();
-      showPicks();
-      showSaid();
+      if (isAlive()) changed(true);
     }
     return undefined;
   }
@@ -410,15 +415,15 @@
 
   channel?.addEventListener("message", ({ data }) => {
     if (data.hello) {
-      if (isShown && drawn) channel.postMessage({ state });
+      if (isAlive()) channel.postMessage({ state });
       return;
     }
-    if (!data.state || !isShown) return;
+    if (!data.state) return;
     const isOther = ["result", "kind", "key"].some((key) => data.state[key] !== state[key]);
     const isOtherView = ["sort", "down", "order", "search", "all"].some((key) => data.state[key] !== state[key]);
     // Two windows may hear of each other's text while it is typed: the one that is typed in has it right.
     state = { ...fresh(), ...data.state };
-    if (!drawn || !results) return keep(true);
+    if (!isAlive() || !results) return keep(true);
     if (isOther) {
       keep(true);
       if (!results.some(({ id }) => id === state.result) || !columns.some(({ kind, key }) => kind === state.kind && key === state.key)) return read();
@@ -435,15 +440,15 @@
     const isFirst = revision === null;
     ({ revision } = iscan.status);
     // Another annotation can be grouped by, or the one that is has other labels.
-    if (isOther && !isFirst && isShown && drawn) read();
+    if (isOther && !isFirst && isAlive()) read();
   });
 
   iscan.jobs.onChange((changes) => {
-    if (isShown && changes.some((job) => job.kind === "enrichment" && job.state === "Finished")) read();
+    if (isShown && page() && changes.some((job) => job.kind === "enrichment" && job.state === "Finished")) read();
   });
 
   new MutationObserver(() => {
-    if (table) sections().forEach((own) => own.follow(table));
+    if (isAlive() && table) sections().forEach((own) => own.follow(table));
   }).observe(document.documentElement, { attributes: true, attributeFilter: ["data-bs-theme"] });
 
   function open(asked = {}) {
@@ -479,7 +484,7 @@
     /** The panel is shown or hidden: New Annotation has it among its cards. */
     show(shown) {
       const root = page();
-      const was = isShown && drawn && drawn.isConnected;
+      const was = isAlive();
       isShown = shown && Boolean(root);
       if (isShown && !was) open({ ...root.dataset });
     },

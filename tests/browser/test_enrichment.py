@@ -3,10 +3,12 @@
 import math
 from collections.abc import Iterator
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
+from selenium.webdriver.common.keys import Keys
 
 from tests.browser.chromium import Browser
 from tests.browser.enrichment_pages import EnrichmentForm, FromEnrichment, GeneSetsPage
@@ -113,6 +115,7 @@ def test_labels_are_those_of_the_previews(browser: Browser, server: Server) -> N
     shell.wait_until_said('"From sets" was created')
     shell.wait_until_saved()
     values = [None if pd.isna(value) else str(value) for value in small_obs()["leiden"]]
+    browser.wait(lambda: list(server.folder.glob("*.csv")), "the draft")
     browser.until(lambda: server.draft().columns.get("From sets"), [wanted[value] for value in values])
     # Its ticks stay; grouped by another column there are others.
     assert page.ticked() == {("0", "T cell"), ("0", "B cell"), ("1", "NK"), ("2", "NK"), ("3", "NK")}
@@ -221,6 +224,52 @@ def test_windows_stay_in_step(browser: Browser, server: Server) -> None:
         window = browser.look_at(first)
         browser.until(lambda: page.previews()["G1"], "NK")
         browser.look_at(window)
+
+
+def test_dots_are_reached_by_keys_and_saved(browser: Browser, server: Server) -> None:
+    page = open_result(browser, server).group_by("cluster", "leiden")
+    page.click("clear")
+    n_dots = len(page.dots("score"))
+    place = "return [document.activeElement.dataset.group, document.activeElement.dataset.set]"
+    browser.js("document.querySelector('#from-enrichment-dots-score [tabindex=\"0\"]').focus()")
+    assert browser.js(place) == ["=0", "T cell"]
+    browser.press(Keys.ARROW_RIGHT, Keys.ARROW_DOWN)
+    assert browser.js(place) == ["=1", "B cell"]
+    # What is pointed at has its numbers told.
+    assert "Enrichment P-Value" in browser.text(".enrichment-tip")
+    browser.press(" ")
+    browser.until(page.ticked, {("1", "B cell")})
+    browser.js("window.saved = []; URL.createObjectURL = (blob) => (saved.push(blob), 'data:,')")
+    browser.click("#from-enrichment-score [aria-label='Average Enrichment Score as SVG']")
+    look = "return new Promise((done) => saved.length ? saved[0].text().then(done) : setTimeout(() => done(''), 50))"
+    text = browser.wait(lambda: browser.js(look), "the picture")
+    root = ElementTree.fromstring(text)
+    assert len(root.findall("{http://www.w3.org/2000/svg}circle")) == n_dots
+
+
+def test_sets_are_searched_and_sorted(browser: Browser, server: Server) -> None:
+    page = open_result(browser, server).group_by("cluster", "leiden")
+    page.fill("search", "cell")
+    browser.until(lambda: {name for _, name in page.rows()}, {"T cell", "B cell"})
+    browser.until(lambda: {name for _, name in page.dots("score")}, {"T cell", "B cell"})
+    page.fill("search", "")
+    browser.until(lambda: len(page.rows()), 6 * 4)
+
+    def first() -> list[str]:
+        return [name for group, name in page.rows() if group == "1"]
+
+    assert first() == ["T cell", "B cell", "NK", "Nothing"]
+    browser.click(".enrichment-table th[data-key=difference] button")
+    # The best on top; what has no number at the end.
+    browser.until(lambda: (first()[0], first()[-1]), ("B cell", "Nothing"))
+    assert browser.attribute(".enrichment-table th[data-key=difference]", "aria-sort") == "descending"
+    browser.click(".enrichment-table th[data-key=difference] button")
+    browser.until(lambda: (first()[2], first()[-1]), ("B cell", "Nothing"))
+    browser.click(".enrichment-table th[data-key=difference] button")
+    browser.until(first, ["T cell", "B cell", "NK", "Nothing"])
+    # The plots have an order of their own.
+    page.select("order", "name")
+    browser.until(lambda: list(page.dots("score"))[:3], [("0", "B cell"), ("0", "NK"), ("0", "T cell")])
 
 
 def test_groups_without_a_test(browser: Browser, server: Server) -> None:
