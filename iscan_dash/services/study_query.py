@@ -11,7 +11,8 @@ from iscan_dash.core.singler.query import Query
 from iscan_dash.core.study import Study
 from iscan_dash.core.study.blocks import Block, RowBlocks
 from iscan_dash.core.study.dataset import Dataset
-from iscan_dash.core.study.matrices import MatrixKind
+from iscan_dash.core.study.expression import TOTAL
+from iscan_dash.core.study.matrices import LINEAR, MatrixKind
 from iscan_dash.core.study.study import KIND_ORDER
 from iscan_dash.errors import PredictionRefused, UnknownColumn
 
@@ -130,9 +131,12 @@ def study_query(study: Study, matrices: Sequence[ChosenMatrix], cells: np.ndarra
         _columns(own_genes(dataset, matrix), genes) for dataset, matrix in zip(study.datasets, matrices, strict=True)
     ]
 
+    # Log values are what all kinds can become; the order within a cell stays as it is.
+    is_mixed = len({matrix.kind for matrix in matrices}) > 1
+
     def blocks() -> Iterator[Block]:
         row = 0
-        for reader, places in zip(readers, columns, strict=True):
+        for reader, matrix, places in zip(readers, matrices, columns, strict=True):
             for block in reader:
                 end = row + block.shape[0]
                 wanted = None if cells is None else cells[row:end]
@@ -140,17 +144,33 @@ def study_query(study: Study, matrices: Sequence[ChosenMatrix], cells: np.ndarra
                 if wanted is not None and not wanted.any():
                     continue
                 own = block if wanted is None or wanted.all() else block[wanted]
+                own = _logged(own) if is_mixed and matrix.kind in LINEAR else own
                 yield own if places is None else _with_columns(own, places, len(genes))
 
-    kinds = {matrix.kind for matrix in matrices}
-    # Of several kinds only the order within a cell is used.
-    kind = kinds.pop() if len(kinds) == 1 else MatrixKind.NORMALISED
+    kind = MatrixKind.LOG if is_mixed else matrices[0].kind
     n_cells = study.n_cells if cells is None else int(cells.sum())
     try:
         yield Query(genes, n_cells, blocks, kind, matrices[0].key)
     finally:
         for reader in readers:
             reader.close()
+
+
+def _logged(block: Block) -> Block:
+    """Bring the values of each cell to a total of 10,000 and take log1p; what is negative or not finite stays so."""
+    values = (block.data if sparse.issparse(block) else block.ravel()).astype(np.float64)
+    n_cells, n_genes = block.shape
+    owner = np.repeat(np.arange(n_cells), np.diff(block.indptr) if sparse.issparse(block) else n_genes)
+    totals = np.bincount(owner, np.where(np.isfinite(values), values, 0), n_cells)
+    factors = np.divide(TOTAL, totals, out=np.zeros(n_cells), where=totals > 0)
+    is_above = values > 0
+    with np.errstate(invalid="ignore"):
+        np.log1p(values * factors[owner], out=values, where=is_above)
+    if not sparse.issparse(block):
+        return values.reshape(block.shape)
+    logged = sparse.csr_array(block.shape, dtype=values.dtype)
+    logged.data, logged.indices, logged.indptr = values, block.indices, block.indptr
+    return logged
 
 
 def _columns(names: Sequence[str], genes: Sequence[str | None]) -> np.ndarray | None:

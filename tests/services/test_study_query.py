@@ -112,3 +112,15 @@ def test_files_with_other_genes(tmp_path: Path, open_files: Opener, first: str, 
         np.testing.assert_array_equal(values(query), expected)
         # It can be read again.
         np.testing.assert_array_equal(values(query), expected)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_counts_beside_log_values_become_log_values(tmp_path: Path, open_files: Opener, storage: str) -> None:
+    counts, logged = some_counts(20, 6), log1p_cp10k(some_counts(30, 6, seed=1))
+    study = open_files(
+        write_study(tmp_path / "a.h5ad", cells=20, genes=6, x=STORAGES[storage](counts)),
+        write_study(tmp_path / "b.h5ad", cells=30, genes=6, x=STORAGES[storage](logged)),
+    )
+    with study_query(study, choose_matrices(study)) as query:
+        assert query.kind is MatrixKind.LOG
+        np.testing.assert_allclose(values(query), np.concatenate([log1p_cp10k(counts), logged]), rtol=1e-5)
