@@ -11,7 +11,7 @@ from iscan_dash.errors import EnrichmentRefused, IscanError, NameRefused
 from iscan_dash.services.enrichment import enrichment_preflight
 from iscan_dash.services.enrichment_parameters import METHODS, EnrichmentParameters, plain_parameters, read_parameters
 from iscan_dash.services.job_table import Job
-from iscan_dash.web.predictions import _matrices, _recommended
+from iscan_dash.web.predictions import matrix_choices, recommended_matrix
 from iscan_dash.web.services import Services
 
 FIELDS = {"E14": "collection", "E15": "matrix", "E54": "matrix", "E51": "sets", "E52": "sets", "E53": "sets"}
@@ -46,8 +46,8 @@ def offer(services: Services) -> dict[str, Any]:
     collections = services.gene_sets.list(services.workspace.user)
     return {
         "collections": [own.to_json() for own in collections],
-        "matrices": _matrices(study),
-        "recommended": _recommended(study),
+        "matrices": matrix_choices(study),
+        "recommended": recommended_matrix(study),
         "methods": [{"key": key, "title": title, "text": METHOD_TEXT[Method(key)]} for key, title in METHODS.items()],
         "n_cells": study.n_cells,
     }

@@ -89,8 +89,8 @@ def offer(services: Services) -> dict[str, Any]:
         "samples": [{"name": name, "count": count} for name, count in zip(samples.labels, counts, strict=True)],
         "ticked": len(samples.labels) <= MOST_TICKED,
         "columns": {kind: labelled_columns(workspace, kind) for kind in ("cluster", "metadata")},
-        "matrices": _matrices(study),
-        "recommended": _recommended(study),
+        "matrices": matrix_choices(study),
+        "recommended": recommended_matrix(study),
         "gene_columns": _gene_columns(study),
         "references": reference_cards(services),
         "template": NAME_TEMPLATE,
@@ -118,7 +118,7 @@ def labelled_columns(workspace: Workspace, kind: str) -> list[dict[str, Any]]:
     return found
 
 
-def _matrices(study: Study) -> list[dict[str, Any]]:
+def matrix_choices(study: Study) -> list[dict[str, Any]]:
     """Return the matrices that all files have, and what is in them."""
     keys = [key for key in study.datasets[0].matrices if all(key in dataset.matrices for dataset in study.datasets)]
     found = []
@@ -134,7 +134,8 @@ def _matrices(study: Study) -> list[dict[str, Any]]:
     return found
 
 
-def _recommended(study: Study) -> str:
+def recommended_matrix(study: Study) -> str:
+    """Return the matrices that are read unless another one is chosen, ``""`` when none tells of expression."""
     try:
         return ", ".join(dict.fromkeys(matrix.key for matrix in choose_matrices(study)))
     except IscanError:
