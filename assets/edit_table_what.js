@@ -99,7 +99,7 @@
   function clear(text = "") {
     isCurrent = false;
     bits.labels.replaceChildren();
-    bits.labels.classList.remove("is-busy");
+    setBusy(false);
     bits.progress.hidden = true;
     say(text);
   }
@@ -108,14 +108,19 @@
   function wait() {
     if (!bits) return;
     isCurrent = false;
-    bits.labels.classList.add("is-busy");
+    setBusy(true);
+  }
+
+  function setBusy(isBusy) {
+    bits.labels.classList.toggle("is-busy", isBusy);
+    bits.labels.setAttribute("aria-busy", String(isBusy));
   }
 
   function show(found) {
     const { candidates, delta, n_cells, n_read, reference, found: genes, warnings } = found;
     isCurrent = true;
     bits.progress.hidden = true;
-    bits.labels.classList.remove("is-busy");
+    setBusy(false);
     const lead = delta === null ? "" : `ahead by ${three(delta)}`;
     const sample = n_read < n_cells ? `by a sample of ${iscan.filterParts.number(n_read)}` : "";
     say([lead, sample, ...warnings].filter(Boolean).join(" \u00b7 "));
@@ -157,7 +162,7 @@
    * @param {AbortSignal} signal   ends it
    */
   async function look(asked, signal) {
-    if (!isChosen()) return clear(cards && cards.some(({ ready }) => ready) ? "Choose what to score these cells against." : "");
+    if (!isChosen()) return clear(cards === null ? "" : choices().length ? "Choose what to score these cells against." : "Install a reference, or make one, under References.");
     const [reference, granularity] = chosen.split(":");
     wait();
     if (!bits.labels.firstChild) say("Scoring ...");

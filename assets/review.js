@@ -20,6 +20,8 @@
   let choosing = 0; // and of that for a group
   let revision = null; // of the annotations that the queue is of
 
+  let from = null; // the annotation of the page that this one was come from
+
   const root = () => document.getElementById("review-page");
   const items = () => (page.queue ? page.queue.items : []);
   const item = (id = page.current) => items().find((own) => own.id === id) || null;
@@ -188,7 +190,7 @@
     const element = root();
     if (element && !element.firstChild) {
       const kept = recall();
-      const annotation = open || kept.annotation || "";
+      const annotation = open || from || kept.annotation || "";
       const way = (kept.ways || {})[annotation] || {};
       Object.assign(page, { form: { annotation, by: way.by || "", with_labels: way.with_labels || false }, queue: null, current: null, details: null, failure: "", openOnly: Boolean(kept.openOnly), isBusy: false, said: "" });
       last = null;
@@ -210,6 +212,16 @@
     });
     watching.observe(document.getElementById("_pages_content"), { childList: true, subtree: true });
   }
+
+  // From a result to its review.
+  document.addEventListener(
+    "click",
+    (event) => {
+      if (!event.target.closest || !event.target.closest("#annotate-tab-review")) return;
+      from = window.location.pathname === "/annotate/result" ? new URLSearchParams(window.location.search).get("open") : null;
+    },
+    { capture: true },
+  );
 
   // Edits made elsewhere, and undo.
   window.addEventListener("iscan:status", () => {
