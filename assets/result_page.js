@@ -17,7 +17,11 @@
   const request = (path, body) => iscan.jobs.request(`results/${encodeURIComponent(summary.id)}/${path}`, body);
 
   /** Scores and margins: three significant digits, as many behind the point as a score of 0.3 has. */
-  const score = (value) => (value === null || value === undefined ? "" : value.toFixed(3));
+  function score(value) {
+    if (value === null || value === undefined) return "";
+    const text = Math.abs(value).toFixed(3);
+    return value < 0 && Number(text) ? `\u2212${text}` : text;
+  }
 
   function complain(error) {
     iscan.toast.show({ id: `result-${Date.now()}`, kind: "danger", text: error.message, actions: [], seconds: null });

@@ -151,7 +151,8 @@
       own.classList.toggle("is-invalid", wrong.has(label));
       if (!wrong.has(label)) setValue(own, label in cutoffs.per_label ? cutoffs.per_label[label] ?? 100 : null);
     }
-    bits.problem.textContent = wrong.size ? `${E17} 100 and more prunes nothing; ${parts().number(MOST)} is the largest.` : "";
+    bits.problem.textContent = wrong.size ? `${E17} The largest is ${parts().number(MOST)}.` : "";
+    bits.changes.hidden = wrong.size > 0;
     showButtons();
   }
 
@@ -282,8 +283,8 @@
         make("div", { class: "form-check form-switch" }, bits.off, make("label", { class: "form-check-label", for: "result-off", textContent: "No pruning" })),
         make("div", { class: "result-buttons" }, bits.reset, bits.accept),
       ),
-      bits.problem,
       bits.said,
+      bits.problem,
       bits.changes,
       make("div", { class: "table-box result-table", tabIndex: 0, role: "region", "aria-label": "Labels of the prediction" }, table),
       make("p", { class: "muted", textContent: `Delta: the score of the label less the median over all ${number(known.labels.length)} labels. ${known.by_cluster ? "Groups" : "Cells"} left of the line are pruned to Unassigned. Lower cutoffs prune more; 100 and more prunes nothing.` }),
