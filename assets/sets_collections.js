@@ -283,7 +283,9 @@
     if (!reader.file && !reader.text.trim()) return showRead();
     showRead(true);
     try {
-      reader.found = await send("read", how());
+      const answer = await send("read", how());
+      if (answer.refused) reader.problem = answer.refused;
+      else reader.found = answer;
     } catch (error) {
       reader.problem = error.message;
     }
@@ -414,6 +416,7 @@
     try {
       const answer = await send("keep", query);
       if (answer.repeated) return refuse(answer.repeated, true);
+      if (answer.refused) throw new Error(answer.refused);
       ({ made } = answer);
       await readList();
     } catch (error) {

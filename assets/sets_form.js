@@ -138,7 +138,7 @@
     name.addEventListener("input", () => change({ name: name.value, named: name.value !== "" }));
     const matrix = make("select", { class: "form-select form-select-sm", id: "enrichment-matrix", onchange: () => change({ matrix: matrix.value }) });
     matrix.append(make("option", { value: "", textContent: offer.recommended ? `Recommended (${offer.recommended})` : "Recommended" }), ...offer.matrices.map(({ key, kind }) => make("option", { value: key, textContent: `${key} (${kind})` })));
-    const method = make("select", { class: "form-select form-select-sm", id: "enrichment-method", onchange: () => change({ method: method.value }) }, ...offer.methods.map(({ key, text }) => make("option", { value: key, textContent: text })));
+    const method = make("select", { class: "form-select form-select-sm", id: "enrichment-method", onchange: () => change({ method: method.value }) }, ...offer.methods.map(({ key, title }) => make("option", { value: key, textContent: title })));
     const seed = make("input", { type: "number", class: "form-control form-control-sm", id: "enrichment-seed", min: 0, step: 1 });
     seed.addEventListener("input", () => change({ seed: Number.isInteger(seed.valueAsNumber) ? seed.valueAsNumber : null }));
     const searchField = make("input", { type: "search", class: "form-control form-control-sm", id: "enrichment-search", placeholder: "Search sets", "aria-label": "Search gene sets", autocomplete: "off", spellcheck: false });
@@ -167,7 +167,7 @@
         make("div", { class: "enrichment-sets", id: "enrichment-sets", tabIndex: -1 }),
         errorOf("sets"),
       ),
-      make("div", { class: "row-of-2" }, field("Matrix", matrix, errorOf("matrix")), field("Method", method)),
+      make("div", { class: "row-of-2" }, field("Matrix", matrix, errorOf("matrix")), field("Method", method, make("span", { class: "muted", id: "enrichment-method-text" }))),
       make("div", { class: "row-of-2", id: "enrichment-seed-row" }, field("Seed", seed, make("span", { class: "muted", textContent: "Chooses the control genes; the same seed gives the same scores" }), errorOf("seed"))),
     );
     const end = make(
@@ -196,6 +196,7 @@
     setValue("enrichment-collection", form.collection);
     setValue("enrichment-matrix", form.matrix);
     setValue("enrichment-method", form.method);
+    byId("enrichment-method-text").textContent = (offer.methods.find(({ key }) => key === form.method) || { text: "" }).text;
     if (form.seed !== null) setValue("enrichment-seed", form.seed);
     byId("enrichment-cells-all").checked = !form.filtered;
     byId("enrichment-cells-filtered").checked = form.filtered;

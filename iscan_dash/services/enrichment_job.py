@@ -66,7 +66,7 @@ class EnrichmentJob:
         n_sets = sum(own["found"] > 0 for own in result.sets)
         message = f"{counted(result.n_cells, 'cell')} scored for {counted(n_sets, 'gene set')}."
         if skipped := [own["name"] for own in result.sets if not own["found"]]:
-            names = ", ".join(skipped[:5]) + (", ..." if len(skipped) > 5 else "")
+            names = ", ".join(skipped[:5]) + (f" and {len(skipped) - 5:,} more" if len(skipped) > 5 else "")
             message += f" Without a gene in this study: {names}."
         if entry.name != job.name:
             message += f' "{job.name}" is the name of an earlier result; this one is called "{entry.name}".'

@@ -48,9 +48,17 @@ def offer(services: Services) -> dict[str, Any]:
         "collections": [own.to_json() for own in collections],
         "matrices": matrix_choices(study),
         "recommended": recommended_matrix(study),
-        "methods": [{"key": key, "title": title, "text": METHOD_TEXT[Method(key)]} for key, title in METHODS.items()],
+        "methods": [
+            {"key": key, "title": title, "text": _explained(METHOD_TEXT[Method(key)])} for key, title in METHODS.items()
+        ],
         "n_cells": study.n_cells,
     }
+
+
+def _explained(text: str) -> str:
+    """Return what is in brackets behind the title of a method: ``"Ranks within each cell, 0 to 1"``."""
+    rest = text.partition(" (")[2].removesuffix(")")
+    return rest[:1].upper() + rest[1:]
 
 
 def look(services: Services, form: EnrichmentForm) -> dict[str, Any]:
@@ -67,7 +75,7 @@ def look(services: Services, form: EnrichmentForm) -> dict[str, Any]:
         name = check_name(form.name, {})
         taken = {entry.name: "enrichment" for entry in services.enrichments.list()}
         if (free := free_name(name, taken)) != name:
-            found["name_note"] = f'"{name}" is used already; the result will be called "{free}".'
+            found["name_note"] = f'The result will be called "{free}": there is one of that name.'
     except NameRefused as error:
         problems["name"] = error.code, str(error)
     if form.seed is None or not 0 <= form.seed < 2**32:

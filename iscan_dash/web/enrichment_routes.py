@@ -5,7 +5,7 @@ from typing import Any
 
 import flask
 
-from iscan_dash.errors import EnrichmentRefused
+from iscan_dash.errors import IscanError
 from iscan_dash.services.enrichment_table import group_lines
 from iscan_dash.web import enrichment, from_enrichment, gene_sets, jobs
 from iscan_dash.web.security import takes_body
@@ -37,7 +37,11 @@ def _add_collections(routes: flask.Blueprint, services: Services, answer: Callab
     @takes_body(gene_sets.LARGEST_FILE)
     def read_gene_sets() -> flask.Response:
         asked = gene_sets.Reading.model_validate(flask.request.args.to_dict())
-        return answer(gene_sets.read(services, flask.request.get_data(), asked))
+        try:
+            return answer(gene_sets.read(services, flask.request.get_data(), asked))
+        except IscanError as error:
+            # Asked while somebody types: what is not finished yet is no mistake.
+            return answer({"refused": str(error)})
 
     @routes.post("/api/v1/gene-sets/keep")
     @takes_body(gene_sets.LARGEST_FILE)
@@ -45,11 +49,10 @@ def _add_collections(routes: flask.Blueprint, services: Services, answer: Callab
         asked = gene_sets.Making.model_validate(flask.request.args.to_dict())
         try:
             return answer({"made": gene_sets.keep(services, flask.request.get_data(), asked).to_json()})
-        except EnrichmentRefused as error:
-            if error.code != REPEATED or asked.repeated != "refuse":
-                raise
-            # It can be said what becomes of them.
-            return answer({"repeated": str(error)})
+        except IscanError as error:
+            # Of sets of one name it can be said what becomes of them.
+            can_be_said = getattr(error, "code", "") == REPEATED and asked.repeated == "refuse"
+            return answer({"repeated" if can_be_said else "refused": str(error)})
 
     @routes.post("/api/v1/gene-sets/rename")
     def rename_collection() -> flask.Response:

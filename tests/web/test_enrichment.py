@@ -106,15 +106,15 @@ def test_what_was_read_is_held_against_the_study(client: FlaskClient) -> None:
     table = "group,names,scores\n0,CD3D,5\n0,CD3E,4\n1,MS4A1,3\n"
     ranked = send(client, "read", table, name="de.csv", top=1)
     assert [(own["name"], own["genes"]) for own in ranked["sets"]] == [("0", ["CD3D"]), ("1", ["MS4A1"])]
-    assert "empty" in send(client, "read", "", 400)["error"]
-    assert "error" in send(client, "read", GMT, 400, read_as="nothing")
+    assert "empty" in send(client, "read", "")["refused"]
+    assert "Choose one of" in send(client, "read", GMT, read_as="nothing")["refused"]
     assert "error" in send(client, "read", GMT, 400, top=0)
 
 
 def test_a_collection_is_edited(client: FlaskClient) -> None:
     own = collection(client, "Edited")
-    assert "already used" in send(client, "keep", GMT, 400, called="edited")["error"]
-    assert "Enter a name" in send(client, "keep", GMT, 400, called=" ")["error"]
+    assert "already used" in send(client, "keep", GMT, called="edited")["refused"]
+    assert "Enter a name" in send(client, "keep", GMT, called=" ")["refused"]
     # Names that are there already: it is asked what becomes of them.
     more = "T cell: LYZ\nNew: LYZ"
     to_it = {"collection": own["id"], "version": own["version"]}
@@ -125,7 +125,7 @@ def test_a_collection_is_edited(client: FlaskClient) -> None:
         ("T cell", ["CD3D", "CD3E", "LYZ"]),
         ("New", ["LYZ"]),
     ]
-    assert "Load the page again" in send(client, "keep", more, 400, **to_it, repeated="merge")["error"]
+    assert "Load the page again" in send(client, "keep", more, **to_it, repeated="merge")["refused"]
     twice = "A: CD3D\nA: LYZ"
     assert "1 name occurs several times" in send(client, "keep", twice, called="Twice")["repeated"]
     edit = {"id": own["id"], "version": own["version"], "former": "New", "name": "Newer", "genes": "LYZ CD3D-"}
