@@ -33,6 +33,7 @@
       said: make("span", { class: "visually-hidden", role: "status" }),
       problem: make("p", { id: "review-problem", class: "field-error", role: "alert", hidden: true }),
       none: make("div", { class: "empty-state", hidden: true }),
+      colour: iscan.filterParts.iconButton("palette", "Colour the plot by this annotation", () => iscan.colourBy(`annotation:${page.form.annotation}`)),
     };
     const tick = (input, text, title) => make("label", { class: "form-check-label edit-switch", title }, input, ` ${text}`);
     bits.head = make(
@@ -41,7 +42,7 @@
       field("review-annotation", "Annotation", bits.annotation),
       field("review-by", "Groups of", bits.by),
       tick(bits.withLabels, "by label, too", "Review the cells of each predicted label within a group apart"),
-      iscan.filterParts.iconButton("palette", "Colour the plot by this annotation", () => iscan.colourBy(`annotation:${page.form.annotation}`)),
+      bits.colour,
     );
     bits.body = make("div", { class: "review-body" }, drawItem(), drawList(tick));
     root.replaceChildren(bits.head, bits.problem, bits.none, bits.body, bits.said);
@@ -105,8 +106,9 @@
       const row = event.target.closest("tr");
       if (row) iscan.review.choose(row.dataset.item);
     });
+    bits.empty = make("p", { class: "muted review-empty", textContent: "No group is open.", hidden: true });
     bits.more = make("button", { class: "btn btn-link btn-sm log-more", textContent: "Show more", hidden: true, onclick: () => ((shown += MORE), fillList()) });
-    bits.box = make("div", { class: "review-box", tabIndex: 0, role: "region", "aria-label": "Groups, most cells in doubt first" }, make("table", { class: "plain-table review-list" }, make("thead", {}, make("tr", {}, ...head)), bits.rows), bits.more);
+    bits.box = make("div", { class: "review-box", tabIndex: 0, role: "region", "aria-label": "Groups, most cells in doubt first" }, make("table", { class: "plain-table review-list" }, make("thead", {}, make("tr", {}, ...head)), bits.rows), bits.empty, bits.more);
     return make("section", { class: "review-queue", "aria-label": "Queue" }, make("div", { class: "review-line" }, bits.text, bits.progress, make("span", { class: "space" }), make("span", { class: "muted review-keys", textContent: "J next \u00b7 [ ] and arrows through the list" }), tick(bits.openOnly, "Only open", "List the groups that are still to be reviewed")), bits.box);
   }
 
@@ -154,7 +156,9 @@
 
   function fillHead({ queue, form, openOnly }) {
     const known = queue.predictions.some(({ id }) => id === form.annotation) || !queue.annotation;
-    const all = known ? queue.predictions : [queue.annotation, ...queue.predictions];
+    const named = known ? queue.predictions : [queue.annotation, ...queue.predictions];
+    const all = queue.annotation ? named : [{ id: form.annotation, name: "Choose a prediction" }, ...named];
+    for (const control of [bits.by, bits.withLabels, bits.colour]) control.disabled = !queue.annotation;
     options(bits.annotation, all.map(({ id, name }) => make("option", { value: id, textContent: name })), JSON.stringify(all.map(({ id, name }) => [id, name])), form.annotation);
     const groups = new Map();
     for (const { value, name, group } of queue.columns) {
@@ -256,6 +260,7 @@
     const focused = bits.rows.contains(document.activeElement) ? document.activeElement.closest("tr").dataset.item : null;
     bits.rows.replaceChildren(...all.slice(0, shown).map((item) => rowOf(item, item.id === page.current)));
     bits.more.hidden = all.length <= shown;
+    bits.empty.hidden = all.length > 0;
     const row = bits.rows.querySelector(".is-current");
     if (focused !== null) (row || bits.rows.firstChild)?.querySelector("button").focus({ preventScroll: true });
     if (row && isOther) row.scrollIntoView({ block: "nearest" });

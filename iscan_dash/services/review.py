@@ -110,12 +110,13 @@ class ReviewQueue:
 
 @dataclass(frozen=True)
 class _Progress:
-    """What became of a group."""
+    """What became of a group; `version` is that of the annotation which its label made, 0 for none."""
 
     path: Path
     state: str
     text: str = ""
     split_by: Source | None = None
+    version: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return {name: value for name, value in asdict(self).items() if value}
@@ -124,7 +125,8 @@ class _Progress:
     def from_json(cls, values: Mapping[str, Any]) -> "_Progress":
         by = values.get("split_by")
         path = tuple((str(kind), str(key), value) for kind, key, value in values["path"])
-        return cls(path, str(values["state"]), str(values.get("text", "")), Source(**by) if by else None)
+        version = int(values.get("version", 0))
+        return cls(path, str(values["state"]), str(values.get("text", "")), Source(**by) if by else None, version)
 
 
 class Review:
@@ -174,13 +176,15 @@ class Review:
         # A threshold of 0 leaves nothing undecided; SingleR's own then tells what is close.
         self._doubts = cell_doubts(outcome, pruned, self._clusters.codes, threshold or 0.05)
         self._progress = self._kept()
+        self._undone = self._undone_now()
         self._item_of, self._items = self._grouped()
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
     def queue(self) -> ReviewQueue:
-        """Return the groups in the order they are to be looked at."""
+        """Return the groups in the order they are to be looked at; one is open again when its label was undone."""
         with self._lock:
+            self._follow_history()
             items = tuple(self._items.values())
         states = [item.state for item in items]
         n_reviewed = states.count(ACCEPTED) + states.count(RELABELLED)
@@ -210,6 +214,7 @@ class Review:
             Whether to go back. After the last group comes the first.
         """
         with self._lock:
+            self._follow_history()
             items = list(self._items.values())
             if back:
                 items.reverse()
@@ -260,7 +265,9 @@ class Review:
         with self._lock:
             mask, title = self.mask(item_id), self._find(item_id).title
             state = self._workspace.assign(self._annotation_id, mask, text, base_version, f"review of {title}")
-            self._note(item_id, RELABELLED, text.strip())
+            # No version came of it when all cells had the label.
+            version = state.version if state.version != base_version else 0
+            self._note(item_id, RELABELLED, text.strip(), version=version)
             return state
 
     def split(self, item_id: str, by: Source = LABEL) -> list[str]:
@@ -344,9 +351,9 @@ class Review:
             found[_id_of(progress.path)] = progress
         return found
 
-    def _note(self, item_id: str, state: str, text: str = "", split_by: Source | None = None) -> None:
+    def _note(self, item_id: str, state: str, text: str = "", split_by: Source | None = None, version: int = 0) -> None:
         with self._lock:
-            progress = _Progress(self._find(item_id).path, state, text, split_by)
+            progress = _Progress(self._find(item_id).path, state, text, split_by, version)
             others = {own: kept for own, kept in self._progress.items() if own != item_id}
             self._keep(others if state == OPEN else {**others, item_id: progress})
 
@@ -356,7 +363,27 @@ class Review:
             own = [kept.to_json() for kept in progress.values()]
             self._workspace.keep(self._setting, {**all_, self._name: own})
         self._progress = progress
+        self._undone = self._undone_now()
         self._item_of, self._items = self._grouped()
+
+    def _undone_now(self) -> frozenset[int]:
+        """Return the versions of the annotation that labels of groups made, and that were undone since."""
+        versions = {kept.version for kept in self._progress.values() if kept.version}
+        if not versions:
+            return frozenset()
+        events = self._workspace.history(self._annotation_id)
+        # The newest comes first, and the last word counts.
+        words: dict[int, str] = {}
+        for event in events:
+            if event.undoes is not None:
+                words.setdefault(event.undoes, event.verb)
+        return frozenset(event.version for event in events if words.get(event.seq) == "undo") & versions
+
+    def _follow_history(self) -> None:
+        undone = self._undone_now()
+        if undone != self._undone:
+            self._undone = undone
+            self._item_of, self._items = self._grouped()
 
     def _find(self, item_id: str) -> ReviewItem:
         if item_id not in self._items:
@@ -393,7 +420,7 @@ class Review:
         for place in found.order.tolist():
             path = paths[place]
             progress = self._progress.get(_id_of(path))
-            is_known = progress is not None and progress.state != SPLIT
+            is_known = progress is not None and progress.state != SPLIT and progress.version not in self._undone
             label = int(usual[place]) if place < len(usual) - 1 else -1
             items[_id_of(path)] = ReviewItem(
                 id=_id_of(path),

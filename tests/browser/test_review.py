@@ -134,16 +134,19 @@ def test_a_review_by_the_keyboard(review: ReviewPage, server: Server, predicted:
     assert (review.states(), review.current()) == (states, now)
     assert review.progress() == f"2 of {n_groups} reviewed, 1 skipped"
 
-    # Back to one that is done: it is opened again; undo takes its label back.
+    # Back to one that is done: undo takes its label back, and it is open again.
     review.click(third)
     review.wait_for(third)
     assert browser.text("#review-state") == "my own label"
     assert review.parts() == {"my own label": (str(mask.sum()), "100.0 %")}
-    review.press("u")
-    browser.until(lambda: review.states()[third], "open")
     shell.undo()
+    browser.until(lambda: review.states()[third], "open")
     browser.wait(lambda: "my own label" not in review.parts(), "the labels of before")
     np.testing.assert_array_equal(draft(server, browser), before)
+    review.click(accepted)
+    review.wait_for(accepted)
+    review.press("u")
+    browser.until(lambda: review.states()[accepted], "open")
 
     # The rest, to the end.
     while review.progress().split(" of ")[0] != str(n_groups):

@@ -156,6 +156,27 @@ class TestReviewing:
             review.relabel(item(review, "0").id, "x", annotation.version)
         assert item(review, "0").state == "open"
 
+    def test_a_label_that_is_undone_opens_its_group(
+        self, begin: Maker, workspace: Workspace, annotation: Annotation
+    ) -> None:
+        review = begin()
+        state = review.relabel(item(review, "1").id, "CD4 T", annotation.version)
+        review.relabel(item(review, "0").id, "B", state.version)
+        assert [item(review, title).state for title in "10"] == ["relabelled", "relabelled"]
+        workspace.undo()
+        assert [item(review, title).state for title in "10"] == ["relabelled", "open"]
+        assert (item(review, "0").text, review.following()) == ("", item(review, "0"))
+        workspace.undo()
+        assert review.queue() == begin().queue()
+        assert review.queue().n_reviewed == 0
+        workspace.redo()
+        assert [item(review, title).state for title in "10"] == ["relabelled", "open"]
+        # Nothing was changed that could be undone.
+        version = workspace.annotation(annotation.id).version
+        review.relabel(item(review, "1").id, "CD4 T", version)
+        workspace.undo()
+        assert item(review, "1").state == "relabelled"
+
     def test_a_group_is_split_and_united_again(self, begin: Maker) -> None:
         review = begin()
         group = item(review, "0")
