@@ -219,3 +219,19 @@ class TestActing:
         assert done["current"] == item["id"]
         assert set(states(done["queue"])) == {"0", "1", "2", "3", "missing"}
         assert "not split" in act(client, annotation, "unite", item["id"], 400)["error"]
+
+
+@pytest.mark.parametrize("what", ["queue", "item", "mask", "act"])
+def test_whatever_a_browser_sends_is_answered(client: FlaskClient, annotation: Annotation, what: str) -> None:
+    item = ask(client, "queue", annotation=annotation.id)["first"]
+    usual = {"annotation": annotation.id, "by": "", "item": item, "do": "relabel", "text": "x", "version": 1}
+    usual |= {"with_labels": False, "column": ""}
+    for field in usual:
+        for odd in (None, -1, 10**18, True, "", "x", "\ud800", "a\0b", "cluster:\ud800", [], [[]], {}, {"a": 1}):
+            response = client.post(f"/api/v1/review/{what}", json={**usual, field: odd})
+            assert response.status_code in {200, 400}, (field, odd, response.data)
+            if response.status_code == 400:
+                assert response.get_json()["error"]
+    for body in (b"", b"[]", b"null", b"{", b'"x"'):
+        response = client.post(f"/api/v1/review/{what}", data=body, content_type="application/json")
+        assert response.status_code == 400
