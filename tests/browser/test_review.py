@@ -231,7 +231,7 @@ def test_without_a_prediction(browser: Browser, small_file: Path, tmp_path: Path
     server = Server("serve", small_file, "--single-user", folder=tmp_path).start()
     Shell(browser).open(server, "/annotate")
     assert not browser.is_shown("#annotate-tab-review")
-    Shell(browser).open(server, "/annotate/review")
+    browser.js("iscan.go('/annotate/review')")
     browser.until(
         lambda: browser.texts("#review-page .empty-state > *"),
         ["No prediction of yours to review yet.", "Predict cell types"],
