@@ -329,6 +329,8 @@
     clearTimeout(plot.viewTimer);
     plot.viewTimer = setTimeout(() => {
       try {
+        // What was asked for: a frame of another shape, here or in a link, makes its own view of it.
+        const { x, y } = plot.wanted;
         window.dash_clientside.set_props(`${plot.id}-view`, { data: { x, y } });
       } catch (error) {
         console.debug(`No store keeps the view of ${plot.id}.`, error);

@@ -220,6 +220,20 @@ def test_an_embedding_is_never_stretched(plot: PlotPanel, browser: Browser, trut
     assert plot.view() == pytest.approx(whole)
 
 
+def test_a_link_from_a_plot_of_another_shape_shows_as_much(plot: PlotPanel, browser: Browser) -> None:
+    whole = plot.view()
+    browser.click("#selection-filter")
+    browser.wait(lambda: plot.view() != pytest.approx(whole), "a lower plot")
+    browser.wait(lambda: plot.link().get("view", "").count("~") == 2, "the address to say the view")
+    address = browser.js("return location.href")
+    browser.click("#selection-filter")
+    browser.wait(lambda: plot.view() == pytest.approx(whole), "the plot as it was")
+    browser.open("about:blank")
+    browser.open(address)
+    Shell(browser).wait_until_ready()
+    browser.until(lambda: np.allclose(plot.view(), whole, rtol=1e-3), True)
+
+
 def test_a_link_restores_embedding_colour_and_view(plot: PlotPanel, browser: Browser, demo: Server) -> None:
     plot.embedding("PCA")
     plot.colour_by("phase")
