@@ -499,6 +499,7 @@
       } catch (error) {
         problem.textContent = error.message;
         text.focus();
+        problem.scrollIntoView({ block: "nearest" });
       }
     });
     text.addEventListener("keydown", (event) => {

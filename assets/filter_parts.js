@@ -469,9 +469,11 @@
     /** Take over what was typed, neither rounded nor kept within the data; what is no number changes nothing. */
     function read(input) {
       const text = input.value.trim();
-      const value = text === "" ? null : Number(text.replace("\u2212", "-").replace(/,/g, ""));
+      // 1,500 is what numbers look like here; 1,5 is not fifteen.
+      const plain = /^[-+\u2212]?\d{1,3}(,\d{3})+(\.\d*)?$/.test(text) ? text.replace(/,/g, "") : text;
+      const value = text === "" ? null : Number(plain.replace("\u2212", "-"));
       const [newLow, newHigh] = input === from ? [value, high] : [low, value];
-      if (value !== null && !Number.isFinite(value)) problem.textContent = "Enter a number, or leave the field empty.";
+      if (value !== null && !Number.isFinite(value)) problem.textContent = "Enter a number, such as 1.5, or leave the field empty.";
       else if (newLow !== null && newHigh !== null && newLow > newHigh)
         problem.textContent = "The lowest value is above the highest one.";
       else {

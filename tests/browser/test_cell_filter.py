@@ -216,8 +216,11 @@ def test_a_range_of_numbers_is_brushed(strip: Strip, panel: CellFilter, selectio
     expect(strip, selection, (score >= 0.1) & (score <= 0.3))
     panel.type_range("0.3", "0.1")
     assert panel.range_error() == "The lowest value is above the highest one."
-    panel.type_range("0.2", "a few")
-    assert panel.range_error() == "Enter a number, or leave the field empty."
+    for text in ("a few", "0,4"):
+        panel.type_range("0.2", text)
+        assert panel.range_error() == "Enter a number, such as 1.5, or leave the field empty."
+    panel.type_range("0.2", "1,000")
+    expect(strip, selection, score >= 0.2)
     panel.type_range("0.2", "0.4")
     expect(strip, selection, (score >= 0.2) & (score <= 0.4))
     assert panel.range_error() == ""
@@ -535,6 +538,8 @@ def test_a_plot_is_coloured_by_a_saved_selection(strip: Strip, panel: CellFilter
     strip.save_as("of the gut")
     panel.open("Saved selections")
     strip.browser.until(lambda: list(panel.saved()), ["of the gut"])
+    # All of its buttons are in view.
+    assert strip.browser.js("const e = document.querySelector('.filter-body'); return e.scrollWidth <= e.clientWidth")
     panel.use("of the gut", "Colour")
     plot.wait_for_title("of the gut")
     strip.browser.until(plot.legend, {"in": int(gut.sum()), "not in": int((~gut).sum())})
