@@ -199,6 +199,20 @@
     return make("li", { class: `chip chip-query${problem ? " has-problem" : ""}`, "data-chip": "query" }, body);
   }
 
+  /** That a plot is turned round: its areas have other counts than the selection. */
+  function invertedChip([plot, { count }]) {
+    return chip({
+      key: `plot ${plot}`,
+      name: `Plot ${plot}`,
+      detail: count === null ? null : parts().number(count),
+      title: `Not in the areas of Plot ${plot}: ${countText(count)}`,
+      problem: null,
+      isInverted: true,
+      onOpen: () => iscan.cellFilter.show("plots"),
+      onRemove: () => act({ do: "invert_plot", plot: Number(plot) }),
+    });
+  }
+
   // -- the strip ---------------------------------------------------------------------------------------------------
 
   function countLine() {
@@ -222,7 +236,12 @@
     bits.hint.textContent = hint;
     keepFocus(bits.chips, () =>
       bits.chips.replaceChildren(
-        ...[queryChip(), ...state.areas.map(areaChip), ...state.filters.map(filterChip)].filter(Boolean),
+        ...[
+          queryChip(),
+          ...Object.entries(state.plots).filter(([, plot]) => plot.inverted).map(invertedChip),
+          ...state.areas.map(areaChip),
+          ...state.filters.map(filterChip),
+        ].filter(Boolean),
       ),
     );
     bits.hint.hidden = !hint;

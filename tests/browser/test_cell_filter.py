@@ -602,6 +602,18 @@ def test_areas_are_renamed_inverted_and_deleted(strip: Strip, selection: Selecti
     expect(strip, selection, first)
 
 
+def test_the_strip_says_that_a_plot_is_turned_round(strip: Strip, selection: Selection, xy: np.ndarray) -> None:
+    first = within(xy, LOWER_LEFT)
+    selection.draw(1, LOWER_LEFT)
+    strip.browser.press("i")
+    expect(strip, selection, ~first)
+    assert strip.chips() == {"Plot 1": str((~first).sum()), "Plot 1 - area 1": str(first.sum())}
+    assert strip.said_of("Plot 1") == f"Not in the areas of Plot 1: {(~first).sum()} cells"
+    strip.remove("Plot 1")
+    expect(strip, selection, first)
+    assert list(strip.chips()) == ["Plot 1 - area 1"]
+
+
 def test_an_area_is_drawn_anew(strip: Strip, selection: Selection, xy: np.ndarray) -> None:
     plot = PlotPanel(strip.browser)
     selection.draw(1, LOWER_LEFT)
