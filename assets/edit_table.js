@@ -211,7 +211,8 @@
       headerName: title,
       headerTooltip: group === "annotation" && !isOwn ? `${title}: only its owner can edit it` : title,
       headerComponentParams: { template: HEAD },
-      headerClass: classes.filter(Boolean).join(" "),
+      // A list: of a text with two classes the grid takes away what it should keep.
+      headerClass: classes.filter(Boolean),
       cellClass: isNumber ? "ag-right-aligned-cell" : "edit-text",
       cellClassRules: { "is-missing": "params.value === null" },
       valueFormatter: { function: key === "i" ? "rowNumber(params.value)" : "editText(params.value, params.data)" },

@@ -75,8 +75,19 @@
   const EMPTY = {
     ticked: () => "Tick rows, or apply to the filtered rows or to the plot selection.",
     filtered: () => `${iscan.edit.noRows()}.`,
-    selection: () => "Nothing is selected: draw a lasso on a plot, or use the Cell Filter.",
+    selection: () => {
+      const { selection, ticked } = iscan.edit.page;
+      const none = selection && selection.active ? "No cells match the selection" : "Nothing is selected";
+      if (ticked) return `${none}. Ticked rows are another choice of "Apply to".`;
+      return selection && selection.active ? `${none}.` : `${none}: draw a lasso on a plot, or use the Cell Filter.`;
+    },
   };
+
+  /** Why it is not known how many cells a target has. */
+  function unknown(which) {
+    if (which === "selection") return "The query of the Cell Filter is not finished.";
+    return iscan.edit.page.failure ? "The rows did not load." : "Counting...";
+  }
 
   // -- drawing ---------------------------------------------------------------------------------------------------
 
@@ -192,7 +203,7 @@
     bits.apply.textContent = `Assign to ${cells === null ? "..." : cellsText(cells)}`;
     bits.apply.classList.remove("btn-warning");
     const typed = bits.value.value.trim();
-    const reason = !cells ? (cells === null ? (page.failure ? "The rows did not load." : "Counting...") : EMPTY[target]()) : typed ? "" : "Choose a label, or type a new one.";
+    const reason = !cells ? (cells === null ? unknown(target) : EMPTY[target]()) : typed ? "" : "Choose a label, or type a new one.";
     bits.apply.disabled = Boolean(reason) || !mine.length;
     bits.apply.title = reason;
     bits.note.textContent = mine.length ? reason : "";
