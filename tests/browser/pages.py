@@ -139,6 +139,9 @@ class Shell(Part):
 
     def wait_until_saved(self) -> None:
         """Wait until the draft holds every edit of this page."""
+        # What the page says may be from before the edit; it asks every now and then.
+        ask = "return fetch('/api/v1/status', {cache: 'no-store'}).then((answer) => answer.json()).then((own) => own.save)"
+        self.browser.until(lambda: self.browser.js(ask), "saved")
         self.browser.until(self.save_text, "All saved")
 
     def banner(self) -> str:

@@ -115,7 +115,6 @@ def test_labels_are_those_of_the_previews(browser: Browser, server: Server) -> N
     shell.wait_until_said('"From sets" was created')
     shell.wait_until_saved()
     values = [None if pd.isna(value) else str(value) for value in small_obs()["leiden"]]
-    browser.wait(lambda: list(server.folder.glob("*.csv")), "the draft")
     browser.until(lambda: server.draft().columns.get("From sets"), [wanted[value] for value in values])
     # Its ticks stay; grouped by another column there are others.
     assert page.ticked() == {("0", "T cell"), ("0", "B cell"), ("1", "NK"), ("2", "NK"), ("3", "NK")}
