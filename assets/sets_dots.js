@@ -19,7 +19,7 @@
     { id: "average_expression", title: "Average Expression", unit: "mean log expression", zero: true },
     { id: "average_minus_log10_p", title: "Average -log10(P-Value)", unit: "mean per-cell -log10 P" },
     { id: "score", title: "Average Enrichment Score", unit: "mean score" },
-    { id: "difference", title: "Average Enrichment Score Difference", unit: "mean score less that of the rest", diverging: true },
+    { id: "difference", title: "Average Enrichment Score Difference", unit: "difference of mean scores", diverging: true },
   ];
 
   const hex = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
@@ -60,6 +60,15 @@
     if (text.length <= most) return text;
     const half = Math.floor((most - 1) / 2);
     return `${text.slice(0, most - 1 - half)}\u2026${text.slice(text.length - half)}`;
+  }
+
+  let ruler = null;
+
+  /** How many pixels the widest of some texts takes. */
+  function widest(texts) {
+    ruler ??= make("canvas").getContext("2d");
+    ruler.font = "12px system-ui, sans-serif";
+    return texts.reduce((most, text) => Math.max(most, ruler.measureText(text).width), 16);
   }
 
   function label(text, most, attributes) {
@@ -120,10 +129,8 @@
     const colours = inks(isPaper);
     const { groups, sets } = chosen(table);
     const scale = scaleOf(plot, table);
-    const longest = Math.max(3, ...groups.map((g) => Math.min(24, title(table.groups[g].label).length)));
-    const longestSet = Math.max(3, ...sets.map((s) => Math.min(26, table.sets[s].name.length)));
-    const left = Math.ceil(12 + 6.6 * longest);
-    const slant = Math.ceil(12 + 4.9 * longestSet);
+    const left = Math.ceil(20 + widest(groups.map((g) => fitting(title(table.groups[g].label), 24))));
+    const slant = Math.ceil(14 + widest(sets.map((s) => fitting(table.sets[s].name, 26))) * Math.SQRT1_2);
     const top = 52 + slant;
     const step = Math.min(CELL.most, Math.max(CELL.least, (width - left - slant - 8) / Math.max(1, sets.length)));
     const most = Math.min(step, CELL.height) / 2 - 1;
@@ -239,7 +246,7 @@
       box.replaceChildren(drawing(plot, table, box.clientWidth));
       [box.scrollLeft, box.scrollTop] = [scrollLeft, scrollTop];
       const says = [];
-      if (table.groups.length > MOST_GROUPS || table.sets.length > MOST_SETS) says.push(`${parts().number(groups.length)} groups and ${parts().number(sets.length)} sets: scroll to see all, or open it in its own window.`);
+      if (table.groups.length > MOST_GROUPS || table.sets.length > MOST_SETS) says.push(`${parts().number(groups.length)} groups and ${parts().number(sets.length)} sets: scroll to see all${own().alone ? "" : ", or open it in its own window"}.`);
       if (left || leftGroups) says.push(`${parts().number(left || leftGroups)} more ${left ? "sets" : "groups"} are not drawn; search sets to choose.`);
       if (plot.id === "average_minus_log10_p") says.push(table.definitions[plot.id]);
       if (!box.querySelector(".enrichment-dot")) says.push(`No group has a number of this kind${own().state().search ? " for the sets that match" : ""}.`);

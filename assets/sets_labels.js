@@ -264,7 +264,7 @@
       "div",
       { class: "from-enrichment-bar" },
       search,
-      alone === "grid" || !alone ? button("best", "Pick best", "Tick the set with the highest difference in each group, where AUC is above 0.5 and the adjusted P at most 0.05. It replaces what is ticked.", pickBest) : null,
+      alone === "grid" || !alone ? button("best", "Pick best", "Tick the set with the highest difference in each group, where AUC is above 0.5 and the adjusted P at most 0.05. It replaces what is ticked; custom labels stay.", pickBest) : null,
       alone === "grid" || !alone ? button("clear", "Clear", "Take all ticks and custom labels away", clear) : null,
       make("span", { class: "space" }),
       alone === "grid" ? null : make("label", { for: order.id, textContent: alone ? "Order" : "Order of plots" }),
@@ -291,8 +291,17 @@
     if (element && element.value !== value) element.value = value;
   };
 
+  /** Let the address say what is shown, for whoever reloads or shares it. */
+  function keepLink() {
+    if (!alone && window.location.pathname !== "/annotate/enrichment") return;
+    const query = new URLSearchParams(window.location.search);
+    for (const key of ["result", "kind", "key"]) query.set(key, state[key]);
+    window.history.replaceState(window.history.state, "", `${window.location.pathname}?${query}`);
+  }
+
   /** Show what can be chosen, and what is. */
   function showChoices() {
+    keepLink();
     const { number } = parts();
     const { counted } = iscan.enrichment;
     byId("from-enrichment-result").replaceChildren(...results.map((own) => make("option", { value: own.id, textContent: `${own.name} (${counted(own.n_sets, "set")}, ${number(own.n_cells)} cells, ${own.method_title})` })));
@@ -365,17 +374,29 @@
 
   function pickBest() {
     if (!table) return;
-    const own = (state.picks[place()] = {});
+    const picked = {};
     table.groups.forEach(({ label }, g) => {
-      if (table.best[g] !== null) own[keyOf(label)] = { ...nothing(), sets: [table.sets[table.best[g]].name] };
+      // What was typed stays.
+      const { custom, text } = pickOf(label);
+      const sets = table.best[g] === null ? [] : [table.sets[table.best[g]].name];
+      if (sets.length || custom || text) picked[keyOf(label)] = { sets, custom, text };
     });
+    state.picks[place()] = picked;
     changed();
   }
 
   function clear() {
-    delete state.picks[place()];
+    const at = place();
+    const before = state.picks[at];
+    if (!before || !Object.keys(before).length) return;
+    delete state.picks[at];
     wasSubmitted = false;
     changed();
+    iscan.enrichment.tellDone("All ticks and custom labels were taken away.", async () => {
+      state.picks[at] = before;
+      if (isAlive()) changed();
+      else keep();
+    });
   }
 
   async function create() {

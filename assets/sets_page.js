@@ -102,7 +102,7 @@
     const { make, words, iconButton } = parts();
     const cell = make("td", { colSpan: 4, class: "enrichment-progress" });
     if (job.active) cell.append(make("progress", { max: 100, value: job.progress, "aria-label": `Progress of ${job.name}` }), make("span", { class: "muted numbers", textContent: job.state === "Queued" ? iscan.jobs.stepText(job) : `${job.progress} % \u00b7 ${iscan.jobs.stepText(job) || "starting"}` }));
-    else cell.append(make("bdi", { class: job.state === "Failed" ? "field-error" : "muted", textContent: job.message || job.state }));
+    else cell.append(make("bdi", { class: job.state === "Failed" ? "field-error" : "muted", textContent: job.message === job.state ? "" : job.message }));
     const actions = job.active
       ? [iconButton("x-circle", `Cancel ${job.name}`, () => iscan.jobs.cancel(job.id))]
       : [iconButton("arrow-repeat", `Run ${job.name} again: opens its form`, () => iscan.go(`/enrichment?rerun=${job.id}`))];

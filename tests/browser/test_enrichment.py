@@ -124,6 +124,11 @@ def test_labels_are_those_of_the_previews(browser: Browser, server: Server) -> N
     browser.until(lambda: page.previews()["0"], "T cell + B cell")
     page.click("clear")
     browser.until(lambda: set(page.previews().values()), {"rest"})
+    shell.answer_toast("All ticks and custom labels were taken away.", "Undo")
+    browser.until(page.previews, wanted)
+    # Pick best leaves what was typed.
+    page.click("best")
+    browser.until(lambda: (page.previews()["0"], page.previews()["1"]), ("T cell", "B (mine)"))
 
 
 def test_custom_without_a_label_is_refused(browser: Browser, server: Server) -> None:
