@@ -1,12 +1,13 @@
 """What the page Edit Annotation asks for: rows, ticks, labels, and edits of them."""
 
+from collections.abc import Container
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter
 
 from iscan_dash.core.annotations import Annotation, label_edits
-from iscan_dash.core.annotations.names import check_label
+from iscan_dash.core.annotations.names import check_label, label_notices
 from iscan_dash.core.study import CategoryColumn
 from iscan_dash.core.study.row_filter import Between, Condition, Contains, OneOf
 from iscan_dash.core.words import counted
@@ -437,13 +438,24 @@ def perform(workspace: Workspace, table: EditTable, edit: AnyEdit) -> dict[str, 
     return None
 
 
-def said(workspace: Workspace, edit: AnyEdit) -> dict[str, Any]:
-    """Return the message after an edit: what happened, with the way back."""
+def said(workspace: Workspace, edit: AnyEdit, known: Container[str]) -> dict[str, Any]:
+    """Return the message after an edit: what happened, with the way back; `known` are the labels that were there."""
     one = workspace.annotation(edit.annotation)
     if one.version == edit.version:
         return toast.message("warning", _nothing(one, edit))
     event = workspace.history(edit.annotation)[0]
-    return toast.message("success", f"{event.description}.", toast.action("Undo", "undo", seq=event.seq))
+    undo = toast.action("Undo", "undo", seq=event.seq)
+    notices = _notices(edit, known)
+    return toast.message("warning" if notices else "success", " ".join([f"{event.description}.", *notices]), undo)
+
+
+def _notices(edit: AnyEdit, known: Container[str]) -> list[str]:
+    """Tell what somebody may want to know of a new label."""
+    match edit:
+        case Assign(value=typed) | AssignOne(value=typed) | AddLabel(text=typed) | RenameLabel(text=typed):
+            kept = check_label(typed)
+            return [] if kept in known else label_notices(typed, kept)
+    return []
 
 
 def _nothing(one: Annotation, edit: AnyEdit) -> str:

@@ -285,6 +285,14 @@ class TestAssign:
             told = act(page, own, 2, do="assign one", row=row, value="x")
             assert told["shell-toast.data"]["text"] == "This study has no such cell. Load the page again."
 
+    def test_a_new_label_that_tools_misread(self, page: Page, own: str) -> None:
+        told = act(page, own, do="assign one", row=5, value="NA ")["shell-toast.data"]
+        assert told["text"] == '1 cell set to "NA". Spaces at the ends were removed. Many tools read "NA" as missing.'
+        assert [action["text"] for action in told["actions"]] == ["Undo"]
+        # Whoever gives it to more cells knows.
+        told = act(page, own, 2, do="assign one", row=6, value="NA")["shell-toast.data"]
+        assert told["text"] == '1 cell set to "NA".'
+
     def test_an_edit_that_is_sent_again_is_made_once(self, page: Page, workspace: Workspace, own: str) -> None:
         edit = {"serial": 1, "annotation": own, "version": 1, "do": "assign one", "row": 1, "value": "new"}
         answers = [page.edit("edit-action.data", edit, "same") for _ in range(2)]

@@ -127,11 +127,12 @@ def answer(services: Services, given: dict[str, Any]) -> tuple[Any, Any, dict[st
     edit = edit_table.read_edit.validate_python(given)
     workspace = services.workspace
     try:
+        known = {label.text for label in workspace.annotation(edit.annotation).live.labels}
         question = edit_table.perform(workspace, services.edit_table, edit)
     except IscanError as error:
         return no_update, toast.refusal(error), {"serial": edit.serial, "is_done": False, "error": str(error)}
     if question is not None:
         return no_update, no_update, {"serial": edit.serial, "is_done": False, "question": question}
-    message = edit_table.said(workspace, edit)
+    message = edit_table.said(workspace, edit, known)
     version = workspace.annotation(edit.annotation).version
     return workspace.revision, message, {"serial": edit.serial, "is_done": True, "version": version}
