@@ -55,7 +55,8 @@
   const labelOf = (row) => {
     const id = Number(row.dataset.label);
     const { labels } = iscan.edit.page;
-    return labels.labels.find((label) => label.id === id) || (found && found.labels.find((label) => label.id === id));
+    // While those of another annotation are read, the rows of the one before are still there.
+    return labels?.labels.find((label) => label.id === id) || (labels && found && found.labels.find((label) => label.id === id));
   };
 
   /** The annotation whose labels are listed, at the version that they were read at: an edit of these is made on it. */
@@ -189,6 +190,7 @@
     const element = event.target.closest(".edit-label");
     if (!element) return;
     const label = labelOf(element);
+    if (!label) return;
     if (event.target.closest(".edit-label-filter")) toggleFilter(label);
     const button = event.target.closest(".edit-label-menu");
     if (button) menu(button, label, element);
@@ -196,7 +198,8 @@
 
   function recoloured(event) {
     const element = event.target.closest(".edit-label");
-    if (event.target.matches("input[type=color]")) act({ do: "recolour", label: labelOf(element).id, colour: event.target.value });
+    const label = labelOf(element);
+    if (label && event.target.matches("input[type=color]")) act({ do: "recolour", label: label.id, colour: event.target.value });
   }
 
   /** Show only the rows of a label, or of all again. */

@@ -211,8 +211,12 @@ class EditAnnotation(Part):
 
     def choose(self, name: str) -> None:
         """Choose the annotation that is edited."""
-        self._choose("#edit-annotation", name)
+        self.begin_to_choose(name)
         self.browser.until(lambda: self.browser.text("#edit-labels-title"), f"Labels of {name}")
+
+    def begin_to_choose(self, name: str) -> None:
+        """Choose the annotation that is edited, and do not wait for its labels."""
+        self._choose("#edit-annotation", name)
 
     def annotations(self) -> list[str]:
         """Return the annotations that can be edited."""

@@ -351,6 +351,9 @@ def test_recent_labels_come_first_and_have_keys(edit: EditAnnotation, shell: She
         shell.wait_for_toast(f'1 cell set to "{label}" (ticked cells).')
         edit.clear_ticks()
     edit.value("")
+    # Why nothing can be assigned stands beside them.
+    assert "Tick rows" in edit.note()
+    assert browser.js("const e = document.getElementById('edit-note'); return e.clientWidth > 100")
     browser.until(lambda: edit.offered()[:2], ["second", "first"])
     edit.value("fir")
     browser.until(edit.offered, ["first"])
@@ -367,6 +370,21 @@ def test_recent_labels_come_first_and_have_keys(edit: EditAnnotation, shell: She
     browser.js("document.activeElement.blur()")
     browser.press("a")
     browser.until(lambda: browser.js("return document.activeElement.id"), "edit-value")
+
+
+def test_labels_are_left_alone_while_others_are_read(edit: EditAnnotation, shell: Shell, name: str) -> None:
+    browser = edit.browser
+    NewAnnotation(browser).make(f"{name} 2")
+    edit.open()
+    edit.choose(name)
+    with browser.held_back("url.includes('/api/v1/edit/labels')") as release:
+        edit.begin_to_choose(f"{name} 2")
+        row = browser.js("return document.querySelector('.edit-label').getBoundingClientRect().toJSON()")
+        browser.mouse("mouseMoved", row["x"] + 60, row["y"] + row["height"] / 2)
+        browser.click(".edit-label .edit-label-filter")
+        release()
+    browser.until(lambda: browser.text("#edit-labels-title"), f"Labels of {name} 2")
+    assert edit.count() == f"{N_CELLS} of {N_CELLS} cells, 0 ticked"
 
 
 def test_a_label_is_added_renamed_and_deleted(edit: EditAnnotation, shell: Shell, name: str) -> None:
