@@ -263,7 +263,15 @@
     bits.empty.hidden = all.length > 0;
     const row = bits.rows.querySelector(".is-current");
     if (focused !== null) (row || bits.rows.firstChild)?.querySelector("button").focus({ preventScroll: true });
-    if (row && isOther) row.scrollIntoView({ block: "nearest" });
+    if (row && isOther) bringIntoView(row);
+  }
+
+  /** Scrolls the list alone: the page stays put, where it is narrow and as a whole would move the plots away. */
+  function bringIntoView(row) {
+    const { box } = bits;
+    const head = box.querySelector("thead").offsetHeight;
+    const least = row.offsetTop + row.offsetHeight - box.clientHeight;
+    box.scrollTop = Math.max(Math.min(box.scrollTop, row.offsetTop - head), least);
   }
 
   function rowOf({ id, title, state, text, n, uncertainty, in_doubt, label, n_label }, isCurrent) {
