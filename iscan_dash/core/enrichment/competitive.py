@@ -5,6 +5,7 @@ distribution, shifted, that has them too stands for it. All is done in logarithm
 """
 
 import math
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -21,8 +22,12 @@ NORMAL = 1e-7
 PRECISION = 1e-8
 """Relative size of what a series or a fraction still gains when it ends."""
 
-N_KNOWN = 5
+N_KNOWN = 9
 """What is known of the sums of random genes of a cell."""
+
+LOWEST_SKEWNESS, STEP_SKEWNESS, N_SKEWNESS = 0.2, 1 / 64, 104
+LOWEST_Z, STEP_Z, N_Z = -4.0, 1 / 16, 209
+"""Where the table of tails begins, its steps, and how many they are: up to a skewness of 1.8 and a z of 9."""
 _LOG10 = math.log(10.0)
 _ROOT_PI = math.sqrt(math.pi)
 
@@ -58,17 +63,20 @@ class Draws(NamedTuple):
         Which of the sizes each set has; shape (n_sets,), int64.
     most
         See `most_surprising`, for each size; float64.
+    table
+        See `tail_table`.
     """
 
     sizes: np.ndarray
     number: np.ndarray
     most: np.ndarray
+    table: np.ndarray
 
 
 def draws_of(sizes: np.ndarray, n_genes: int) -> Draws:
     """List the random sets for sets of some sizes."""
     different, number = np.unique(sizes, return_inverse=True)
-    return Draws(different.astype(np.int64), number.astype(np.int64), most_surprising(different, n_genes))
+    return Draws(different.astype(np.int64), number.astype(np.int64), most_surprising(different, n_genes), tail_table())
 
 
 @kernel
@@ -113,7 +121,7 @@ def log_upper_large(shape: float, x: float) -> float:
 
 
 @kernel
-def lower_series(shape: float, x: float, log_gamma: float) -> tuple[float, float]:
+def lower_series(shape: float, x: float) -> tuple[float, float]:
     """Return the lower tail of a gamma distribution by its power series, as a factor and the log of another.
 
     It is for x up to about the shape.
@@ -125,11 +133,11 @@ def lower_series(shape: float, x: float, log_gamma: float) -> tuple[float, float
         below += 1.0
         term *= x / below
         total += term
-    return total, shape * math.log(x) - x - log_gamma
+    return total, shape * math.log(x) - x - math.lgamma(shape)
 
 
 @kernel
-def log_upper_fraction(shape: float, x: float, log_gamma: float) -> float:
+def log_upper_fraction(shape: float, x: float) -> float:
     """Return the log of the upper tail of a gamma distribution by its continued fraction, for x above the shape + 1."""
     # By the recurrence of its convergents, which needs a division only where they are compared.
     above, below = 1.0, x + 1.0 - shape
@@ -145,7 +153,7 @@ def log_upper_fraction(shape: float, x: float, log_gamma: float) -> float:
             old_below, below = below, b * below + a * old_below
         last, value = value, above / below
         old_above, old_below, above, below = old_above / below, old_below / below, value, 1.0
-    return math.log(value) - x + shape * math.log(x) - log_gamma
+    return math.log(value) - x + shape * math.log(x) - math.lgamma(shape)
 
 
 @kernel
@@ -155,28 +163,26 @@ def log_complement(log_p: float) -> float:
 
 
 @kernel
-def log_upper(shape: float, x: float, log_gamma: float) -> float:
+def log_upper(shape: float, x: float) -> float:
     """Return the log of the upper tail of a gamma distribution.
 
     Parameters
     ----------
     shape, x
         Shape of the distribution (its scale is 1), and where its tail begins.
-    log_gamma
-        Log of the gamma function of the shape.
     """
     if x <= 0.0:
         return 0.0
     if shape > LARGE:
         return log_upper_large(shape, x)
     if x > shape + 1.0:
-        return log_upper_fraction(shape, x, log_gamma)
-    factor, log_p = lower_series(shape, x, log_gamma)
+        return log_upper_fraction(shape, x)
+    factor, log_p = lower_series(shape, x)
     return math.log(max(1.0 - factor * math.exp(log_p), 1e-300))
 
 
 @kernel
-def log_lower(shape: float, x: float, log_gamma: float) -> float:
+def log_lower(shape: float, x: float) -> float:
     """Return the log of the lower tail of a gamma distribution; parameters as for `log_upper`."""
     if x <= 0.0:
         return -math.inf
@@ -184,8 +190,8 @@ def log_lower(shape: float, x: float, log_gamma: float) -> float:
         # Far down the complement of the upper tail has no digits left, but no P is that small there: see the cap.
         return log_complement(log_upper_large(shape, x))
     if x > shape + 1.0:
-        return log_complement(log_upper_fraction(shape, x, log_gamma))
-    factor, log_p = lower_series(shape, x, log_gamma)
+        return log_complement(log_upper_fraction(shape, x))
+    factor, log_p = lower_series(shape, x)
     return math.log(factor) + log_p
 
 
@@ -199,6 +205,44 @@ def log_upper_normal(z: float) -> float:
 
 
 @kernel
+def minus_log10_tail(z: float, skewness: float) -> float:
+    """Return -log10 of the upper tail of the Pearson III distribution of mean 0, deviation 1 and some skewness."""
+    if abs(skewness) < NORMAL:
+        return -log_upper_normal(z) / _LOG10
+    root = 2.0 / skewness
+    shape = root * root
+    x = shape + z * root
+    return -(log_upper(shape, x) if skewness > 0.0 else log_lower(shape, x)) / _LOG10
+
+
+@kernel
+def cubic(t: float) -> tuple[float, float, float, float]:
+    """Return the weights of four places for a cubic through them, at t from 0 to 1 between the two in the middle."""
+    return (
+        t * (t - 1.0) * (t - 2.0) / -6.0,
+        (t + 1.0) * (t - 1.0) * (t - 2.0) / 2.0,
+        (t + 1.0) * t * (t - 2.0) / -2.0,
+        (t + 1.0) * t * (t - 1.0) / 6.0,
+    )
+
+
+@kernel
+def fill_tails(table: np.ndarray) -> None:
+    """Fill a table of tails, see `tail_table`."""
+    for row in range(table.shape[0]):
+        for column in range(table.shape[1]):
+            table[row, column] = minus_log10_tail(LOWEST_Z + column * STEP_Z, LOWEST_SKEWNESS + row * STEP_SKEWNESS)
+
+
+@cache
+def tail_table() -> np.ndarray:
+    """Return -log10 of tails by skewness and by z, from which those between are had with errors below 1e-6."""
+    table = np.empty((N_SKEWNESS, N_Z))
+    fill_tails(table)
+    return table
+
+
+@kernel
 def describe(size: int, n_genes: int, sums: np.ndarray, known: np.ndarray) -> None:
     """Describe the sum of the weights of random genes of a cell.
 
@@ -209,9 +253,8 @@ def describe(size: int, n_genes: int, sums: np.ndarray, known: np.ndarray) -> No
     sums
         Sums of the weights of all genes, of their squares and of their cubes; shape (3,), float64.
     known
-        Filled with the mean, the deviation (0 when there is nothing to tell sums apart by), the shape of the gamma
-        distribution, its root with the sign of the skewness (0: normal), and the log of its gamma function; shape
-        (N_KNOWN,), float64.
+        Filled with the mean, the deviation (0 when there is nothing to tell sums apart by), the skewness, the z from
+        which on the table is used, its first row of four, and their weights; shape (N_KNOWN,), float64.
     """
     known[:] = 0.0
     if size == 0 or size >= n_genes or n_genes < 3:
@@ -226,15 +269,18 @@ def describe(size: int, n_genes: int, sums: np.ndarray, known: np.ndarray) -> No
         return
     known[0] = k * mean
     known[1] = math.sqrt(variance)
-    skewness = third / (variance * known[1])
-    if abs(skewness) >= NORMAL:
-        known[2] = 4.0 / (skewness * skewness)
-        known[3] = 2.0 / skewness
-        known[4] = math.lgamma(known[2])
+    known[2] = third / (variance * known[1])
+    known[3] = math.inf
+    position = (known[2] - LOWEST_SKEWNESS) / STEP_SKEWNESS
+    if 1.0 <= position < N_SKEWNESS - 2:
+        # Where the distribution begins, nothing is smooth.
+        known[3] = max(LOWEST_Z + STEP_Z, 0.5 - 2.0 / known[2])
+        known[4] = int(position) - 1
+        known[5], known[6], known[7], known[8] = cubic(position - int(position))
 
 
 @kernel
-def tail(total: float, known: np.ndarray, most: float) -> float:
+def tail(total: float, known: np.ndarray, table: np.ndarray, most: float) -> float:
     """Return -log10 of the chance that as many random genes weigh as much in a cell.
 
     Parameters
@@ -243,16 +289,22 @@ def tail(total: float, known: np.ndarray, most: float) -> float:
         Sum of the weights of the set's genes.
     known
         What is known of such sums, see `describe`.
+    table
+        See `tail_table`.
     most
         The largest it can be, see `most_surprising`.
     """
     if total <= 0.0 or known[1] == 0.0:
         return 0.0
     z = (total - known[0]) / known[1]
-    if known[3] == 0.0:
-        log_p = log_upper_normal(z)
-    elif known[3] > 0.0:
-        log_p = log_upper(known[2], known[2] + z * known[3], known[4])
-    else:
-        log_p = log_lower(known[2], known[2] + z * known[3], known[4])
-    return min(max(-log_p / _LOG10, 0.0), most)
+    position = (z - LOWEST_Z) / STEP_Z
+    if z < known[3] or position >= N_Z - 2:
+        return min(max(minus_log10_tail(z, known[2]), 0.0), most)
+    row, column = int(known[4]), int(position) - 1
+    first, second, third, fourth = cubic(position - int(position))
+    found = 0.0
+    for place in range(4):
+        own = table[row + place]
+        of_row = first * own[column] + second * own[column + 1] + third * own[column + 2] + fourth * own[column + 3]
+        found += known[5 + place] * of_row
+    return min(max(found, 0.0), most)

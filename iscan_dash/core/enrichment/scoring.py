@@ -35,7 +35,7 @@ PIECE_VALUES = 400_000
 PIECE_SUMS = 200_000
 """Values that one task looks at, and sums that it makes, at most."""
 
-TILE = 16
+TILE = 32
 """Cells whose results are written together."""
 
 
@@ -562,7 +562,9 @@ def write_cells(
                 n_detected[own, cell] = sums[row, own, 2]
                 if size:
                     mean[own, cell] = sums[row, own, 1] / size
-                    minus_log10_p[own, cell] = tail(sums[row, own, 0], known[number, row - start], draws.most[number])
+                    minus_log10_p[own, cell] = tail(
+                        sums[row, own, 0], known[number, row - start], draws.table, draws.most[number]
+                    )
                 else:
                     mean[own, cell] = np.nan
                     minus_log10_p[own, cell] = np.nan

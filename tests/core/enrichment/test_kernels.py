@@ -16,8 +16,10 @@ from iscan_dash.core.enrichment.competitive import (
     log_lower,
     log_upper,
     log_upper_normal,
+    minus_log10_tail,
     most_surprising,
     tail,
+    tail_table,
 )
 from iscan_dash.core.enrichment.module import bins_of, choose_controls
 from iscan_dash.core.enrichment.rank_sums import rank_ordered
@@ -51,7 +53,7 @@ def minus_log10_p(total: float, size: int, n_genes: int, sums: np.ndarray, most:
     """The competitive P as the kernels give it."""
     known = np.full(N_KNOWN, np.nan)
     describe(size, n_genes, sums, known)
-    return tail(total, known, most)
+    return tail(total, known, tail_table(), most)
 
 
 @given(
@@ -107,15 +109,15 @@ def test_expressed_genes_are_told_from_the_rest() -> None:
 def test_tails_of_the_gamma_distribution(shape: float, z: float) -> None:
     x = shape + z * math.sqrt(shape)
     if x <= 0:
-        assert log_upper(shape, x, math.lgamma(shape)) == 0.0
+        assert log_upper(shape, x) == 0.0
         return
     for found, wanted in (
-        (log_upper(shape, x, math.lgamma(shape)), special.gammaincc(shape, x)),
-        (log_lower(shape, x, math.lgamma(shape)), special.gammainc(shape, x)),
+        (log_upper(shape, x), special.gammaincc(shape, x)),
+        (log_lower(shape, x), special.gammainc(shape, x)),
     ):
         if wanted > 1e-290:
             assert found == pytest.approx(math.log(wanted), rel=1e-6, abs=1e-6)
-        elif found == log_upper(shape, x, math.lgamma(shape)):
+        elif found == log_upper(shape, x):
             assert found < math.log(1e-280)
 
 
@@ -128,7 +130,7 @@ def test_tails_fall_without_a_step() -> None:
     """Where one way to compute them ends and another begins there is no jump."""
     for shape in (0.01, 0.8, 5.0, 199.0, 201.0, 1e4):
         x = np.linspace(1e-6, shape + 60 * math.sqrt(shape) + 60, 4000)
-        tails = np.array([log_upper(shape, float(value), math.lgamma(shape)) for value in x])
+        tails = np.array([log_upper(shape, float(value)) for value in x])
         assert (np.diff(tails) < 1e-6).all()
         assert tails[-1] < -50
 
@@ -161,6 +163,19 @@ def test_competitive_p_is_near_what_random_sets_show() -> None:
         total = np.quantile(totals, share)
         wanted = -math.log10((totals >= total).mean())
         assert minus_log10_p(total, 20, 2000, sums, 99.0) == pytest.approx(wanted, abs=0.1 + 0.05 * wanted)
+
+
+@given(z=st.floats(-6, 15), skewness=st.floats(0.05, 2.2))
+def test_tails_between_those_of_the_table(z: float, skewness: float) -> None:
+    """What is taken from the table is what stands between its places."""
+    n, known = 10**6, np.zeros(N_KNOWN)
+    # One of these weights has mean 0, deviation 1 and the skewness.
+    describe(1, n, np.array([0.0, n, n * skewness]), known)
+    assert known[:3] == pytest.approx([0, 1, skewness], rel=1e-5)
+    # Sums are above zero.
+    known[0] = 100.0
+    found = tail(100.0 + z, known, tail_table(), math.inf)
+    assert found == pytest.approx(max(0.0, minus_log10_tail(z, known[2])), rel=2e-5, abs=2e-6)
 
 
 @given(seed=SEEDS, n_values=st.integers(1, 60))
