@@ -224,8 +224,8 @@
     const { number } = parts();
     if (!state.active) return ["No cells selected", "Draw with the lasso (L), or choose in Filter"];
     if (state.count === null) return ["Not finished", state.problem ? state.problem.text : "Finish the query."];
-    if (!state.count) return ["No cells match", `0 of ${number(state.n_cells)} cells`];
-    return [`${number(state.count)} of ${number(state.n_cells)} cells`, ""];
+    if (!state.count) return ["No cells match", state.notice || `0 of ${number(state.n_cells)} cells`];
+    return [`${number(state.count)} of ${number(state.n_cells)} cells`, state.notice];
   }
 
   function draw() {
@@ -233,7 +233,8 @@
     const [count, hint] = countLine();
     if (bits.count.textContent !== count) bits.count.textContent = count;
     bits.count.classList.toggle("is-problem", state.active && state.count === null);
-    bits.hint.textContent = hint;
+    bits.hint.textContent = bits.hint.title = hint;
+    bits.hint.classList.toggle("is-problem", Boolean(state.notice) && hint === state.notice);
     keepFocus(bits.chips, () =>
       bits.chips.replaceChildren(
         ...[

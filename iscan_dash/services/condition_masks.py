@@ -79,6 +79,18 @@ class ConditionMasks:
         study = self.study
         return self._kept((axes, shape.points), lambda: shape.mask(self._xy(study, axes)))
 
+    def strange(self, labels: Labels) -> list[str]:
+        """Return those of some labels that their column does not have: misspelt, or renamed since."""
+        if not labels.values:
+            return []
+        if labels.kind == "sample":
+            column = self.study.samples
+        elif labels.kind == "annotation":
+            column = self._workspace.annotation(labels.key).column
+        else:
+            column = self._workspace.labels(Source(labels.kind, labels.key))
+        return sorted(set(labels.values).difference(column.labels))
+
     def of_labels(self, labels: Labels) -> np.ndarray:
         """Tell which cells have one of some labels.
 

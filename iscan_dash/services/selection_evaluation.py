@@ -33,6 +33,7 @@ from iscan_dash.core.selection.query import (
 from iscan_dash.core.selection.selection import CUSTOM
 from iscan_dash.core.selection.text import to_text
 from iscan_dash.core.study.axes import axes_title
+from iscan_dash.core.words import counted
 from iscan_dash.errors import IscanError, UnknownColumn
 from iscan_dash.services.condition_masks import ConditionMasks
 from iscan_dash.services.saved_selections import SavedSelections
@@ -264,9 +265,19 @@ class Evaluation:
             "custom": page_json(selection.custom) if selection.custom is not None else None,
             "problem": found[0] if found else None,
             "problems": found,
+            "notice": self._notice(query) if query is not None and not found else "",
             "text": self.text(selection),
         }
         return Evaluated(packed, state)
+
+    def _notice(self, query: Query) -> str:
+        """Say which labels a query names that are not there; such a condition means other cells than it seems."""
+        for part in conditions(query):
+            strange = self._masks.strange(part) if isinstance(part, Labels) else []
+            if strange:
+                more = f" and {counted(len(strange) - 1, 'other', 'others')}" if len(strange) > 1 else ""
+                return f'{self._names.what(part)} has no "{strange[0]}"{more}'
+        return ""
 
     def text(self, selection: Selection) -> str:
         """Say a selection in words, ``""`` when nothing is chosen."""

@@ -363,6 +363,19 @@ def test_an_annotation_is_followed(selections: Selections, workspace: Workspace)
     assert rows(selections) == where(is_leiden("1") | moved)
 
 
+def test_labels_that_are_not_there_are_told(selections: Selections, workspace: Workspace) -> None:
+    own = workspace.create_from_existing("mine", [Source("cluster", "leiden")], CombineRecipe("none")).id
+    state = selections.apply({"do": "text", "text": "mine not in {1}"})
+    assert (state["count"], state["notice"]) == (N - LEIDEN.count("1"), "")
+    # All cells, rather than all but those of the label.
+    label = next(label.id for label in workspace.annotation(own).live.labels if label.text == "1")
+    workspace.rename_label(own, label, "T cell", 1)
+    assert (selections.state()["count"], selections.state()["notice"]) == (N, 'mine has no "1"')
+    state = selections.apply({"do": "text", "text": "leiden in {1, 44, 55} AND sample in {s1}"})
+    assert state["notice"] == 'leiden has no "44" and 1 other'
+    assert selections.apply({"do": "text", "text": "fate is missing"})["notice"] == ""
+
+
 def test_choices_about_columns_are_followed(selections: Selections, workspace: Workspace) -> None:
     state = selections.apply({"do": "text", "text": "depth >= 50"})
     workspace.choose(treat_as={"depth": "category"})
