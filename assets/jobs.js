@@ -92,11 +92,12 @@
     place.append(link);
   }
 
-  async function cancel(id) {
+  /** Have something done with a job: "cancel" or "rerun". */
+  async function act(id, what) {
     try {
-      await request(`jobs/${id}/cancel`, {});
+      await request(`jobs/${id}/${what}`, {});
     } catch (error) {
-      iscan.toast.show({ id: `cancel-${id}-${Date.now()}`, kind: "danger", text: error.message, actions: [], seconds: null });
+      iscan.toast.show({ id: `${what}-${id}-${Date.now()}`, kind: "danger", text: error.message, actions: [], seconds: null });
     }
     iscan.pollStatus();
     return refresh();
@@ -136,7 +137,8 @@
   iscan.jobs = {
     request,
     refresh,
-    cancel,
+    cancel: (id) => act(id, "cancel"),
+    rerun: (id) => act(id, "rerun"),
     openResult,
     stepText,
     seconds,

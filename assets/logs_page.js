@@ -94,6 +94,8 @@
       if (job.active && job.mine) found.push(named("x-circle", `Cancel ${job.name}`, () => jobs.cancel(job.id), "cancel"));
       const form = { prediction: "/annotate", enrichment: "/enrichment" }[job.kind];
       if (form && !job.active) found.push(named("arrow-repeat", `Run ${job.name} again: opens its form`, () => iscan.go(`${form}?rerun=${job.id}`), "rerun"));
+      // References are made or installed once: only what did not come to that is tried again, as it was asked for.
+      else if (!job.active && job.mine && job.state !== "Finished") found.push(named("arrow-repeat", `Run ${job.name} again`, () => jobs.rerun(job.id), "rerun"));
       found.push(named("file-text", `Log of ${job.name}`, (event) => showLog(event.currentTarget, job), "log"));
     }
     return make("td", { class: "actions" }, ...found);

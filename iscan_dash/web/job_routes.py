@@ -28,6 +28,10 @@ def add(routes: flask.Blueprint, services: Services, answer: Callable[[Any], fla
         job = services.jobs.cancel(job_id, services.workspace.user)
         return answer({"job": jobs.job_row(services, job)})
 
+    @routes.post("/api/v1/jobs/<job_id>/rerun")
+    def rerun_job(job_id: str) -> flask.Response:
+        return answer({"job": jobs.job_row(services, services.jobs.rerun(job_id, services.workspace))})
+
     @routes.get("/api/v1/edits")
     def list_edits() -> flask.Response:
         return answer({"edits": jobs.edits(services.workspace)})

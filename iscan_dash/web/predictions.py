@@ -167,17 +167,20 @@ def look(services: Services, form: PredictionForm) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``problems`` (code and sentence by field), ``name`` as it will be and ``name_note``; ``waiting`` (what for) or
-        ``preflight`` (see `_plain`), None while something is missing.
+        ``problems`` (code and sentence by field), ``name`` as it will be, once there is a reference, and ``name_note``;
+        ``waiting`` (what for) or ``preflight`` (see `_plain`), None while something is missing.
     """
     workspace = services.workspace
     problems = check(form)
     name, note = "", ""
     try:
-        name = _name(form)
-        free = free_name(name, workspace.taken_names())
-        if free != name:
-            note = f'"{name}" is used already; the result will be called "{free}".'
+        # Which placeholders there are is known before what the reference is called.
+        resolved = resolved_name(form.name, form.parameters)
+        if form.reference:
+            name = check_name(resolved, {})
+            free = free_name(name, workspace.taken_names())
+            if free != name:
+                note = f'"{name}" is used already; the result will be called "{free}".'
     except NameRefused as error:
         problems["name"] = error.code, str(error)
     found: dict[str, Any] = {"problems": problems, "name": name, "name_note": note, "waiting": "", "preflight": None}
@@ -210,11 +213,6 @@ def check(form: PredictionForm) -> Problems:
     elif not form.no_pruning and form.nmads is not None and form.nmads > MOST_CUTOFF:
         problems["nmads"] = "E17", f"Outlier cutoff can be {MOST_CUTOFF:,} at most; 100 and more prunes nothing."
     return problems
-
-
-def _name(form: PredictionForm) -> str:
-    """Return what the result is to be called."""
-    return check_name(resolved_name(form.name, form.parameters), {}) if form.reference else form.name
 
 
 def _plain(study: Study, preflight: Preflight, parameters: Parameters) -> dict[str, Any]:

@@ -113,6 +113,12 @@ def test_what_is_wrong(client: FlaskClient, form: dict[str, Any], field: str, co
     assert refused == {"error": problems[field][1]}
 
 
+def test_before_a_reference_is_chosen(client: FlaskClient) -> None:
+    found = look(client)
+    assert (found["problems"], found["name"], found["preflight"]) == ({}, "", None)
+    assert look(client, name="{lab}")["problems"]["name"][0] == "E11"
+
+
 def test_of_what_is_hidden_nothing_counts(client: FlaskClient) -> None:
     form = {"reference": "gut", "threshold": 9, "fine_tune": False, "nmads": -1, "no_pruning": True}
     assert look(client, **form)["problems"] == {}
@@ -148,12 +154,16 @@ def test_a_job_and_the_form_that_asks_again(client: FlaskClient) -> None:
     assert "4 labels" in client.get(f"/api/v1/jobs/{job['id']}/log").get_json()["log"]
     assert client.get("/api/v1/edits").get_json()["edits"][0]["name"] == "again"
     assert "cannot be cancelled" in ask(client, f"jobs/{job['id']}/cancel", 400)["error"]
+    again = [ask(client, f"jobs/{job['id']}/rerun")["job"] for _ in range(2)]
+    assert {(row["id"], row["name"]) for row in again} == {(again[0]["id"], "again")}
+    assert again[0]["id"] != job["id"]
 
 
 def test_jobs_that_are_not_there(client: FlaskClient) -> None:
     for path in ("jobs/none/log", "prediction/form/none"):
         assert "no such job" in client.get(f"/api/v1/{path}").get_json()["error"]
-    assert "no such job" in ask(client, "jobs/none/cancel", 400)["error"]
+    for what in ("cancel", "rerun"):
+        assert "no such job" in ask(client, f"jobs/none/{what}", 400)["error"]
 
 
 def test_references(client: FlaskClient) -> None:
