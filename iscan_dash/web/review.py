@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from iscan_dash.core.annotations import Annotation
 from iscan_dash.core.selection.mask_codec import encode
 from iscan_dash.core.singler.explain import Why, why
-from iscan_dash.errors import IscanError
+from iscan_dash.errors import IscanError, UnknownColumn
 from iscan_dash.services.inspection import Column, Inspection
 from iscan_dash.services.review import LABEL, ReviewItem
 from iscan_dash.services.reviews import OpenReview
@@ -113,7 +113,9 @@ def _predictions(services: Services) -> list[Annotation]:
 def _annotation(services: Services, asked: ReviewForm) -> Annotation:
     if asked.annotation:
         return services.workspace.annotation(asked.annotation)
-    return _predictions(services)[0]
+    for newest in _predictions(services):
+        return newest
+    raise UnknownColumn("There is no prediction of yours to review any more. Load the page again.")
 
 
 def _column(columns: list[Column], wanted: str, state: Annotation) -> Source:

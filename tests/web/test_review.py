@@ -67,6 +67,9 @@ class TestQueue:
         client = visitor(make_app(small_file, single_user=True))
         queue = ask(client, "queue")
         assert (queue["predictions"], queue["annotation"], queue["items"], queue["problem"]) == ([], None, [], "")
+        # A page may still ask about the last one, which was deleted meanwhile.
+        for what in ("item", "mask", "act"):
+            assert "no prediction" in ask(client, what, 400, item="gone", do="accept")["error"]
 
     def test_the_newest_prediction_by_clusters(self, client: FlaskClient, annotation: Annotation, desk: Any) -> None:
         queue = ask(client, "queue")
