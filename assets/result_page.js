@@ -143,8 +143,11 @@
       const isSame = drawn && drawn.isConnected && summary && summary.id === found.id;
       const isNew = !summary || summary.version !== found.version || summary.id !== found.id;
       summary = found;
-      if (!isSame) frame();
-      else if (isNew || !isSameList) {
+      if (!isSame) {
+        // What was tried on the one before is no longer shown on the plots.
+        leave();
+        frame();
+      } else if (isNew || !isSameList) {
         drawn.querySelector(".result-head").replaceWith(head());
         const isOpen = drawn.querySelector(".result-facts").open;
         drawn.querySelector(".result-known").replaceChildren(...facts().filter(Boolean));
