@@ -257,7 +257,8 @@
       if (!key) return;
       event.preventDefault();
       event.stopPropagation();
-      key();
+      // A key that is held down walks through the list; it does not accept group after group unseen.
+      if (!event.repeat || key === KEYS.j || key === KEYS["]"] || key === KEYS["["] || isArrow) key();
     },
     { capture: true },
   );
