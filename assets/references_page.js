@@ -30,11 +30,14 @@
   }
 
   async function readDetails(key) {
+    let known;
     try {
-      open.set(key, await iscan.jobs.request(`references/${encodeURIComponent(key)}`));
+      known = await iscan.jobs.request(`references/${encodeURIComponent(key)}`);
     } catch (error) {
-      open.set(key, { facts: [], labels: {}, problem: error.message, test: null });
+      known = { facts: [], labels: {}, problem: error.message, test: null };
     }
+    // They may have been closed meanwhile.
+    if (open.has(key)) open.set(key, known);
     draw();
   }
 
