@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import threading
 import time
 from collections import Counter
@@ -208,9 +209,9 @@ class GeneSetCollections:
             seen = self._seen.get(path)
         if seen and seen[0] == stamp:
             return seen[1]
-        id_ = (
-            path.stem if origin == OWN else f"{origin}:{path.name if path.parent.name == FOLDER else f'../{path.name}'}"
-        )
+        # A name may be of another encoding than UTF-8, and then no text that can be sent.
+        name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
+        id_ = path.stem if origin == OWN else f"{origin}:{name if path.parent.name == FOLDER else f'../{name}'}"
         try:
             found = _read_own(path) if origin == OWN else _read_dropped(path, id_, origin)
         except (IscanError, OSError) as error:
@@ -509,7 +510,7 @@ def _read_dropped(path: Path, id_: str, origin: str) -> GeneSetCollection:
         printable(read.name or path.stem),
         origin,
         read.sets,
-        read.description or f"{read.format}, {path.name}." + (f" {notes}" if notes else ""),
+        read.description or f"{read.format}, {printable(path.name)}." + (f" {notes}" if notes else ""),
         read.organism,
     )
 

@@ -1,5 +1,6 @@
 """Collections of gene sets: made, edited, deleted and brought back, and those that are dropped into folders."""
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -124,6 +125,15 @@ def test_dropped_files_appear_and_go(collections: GeneSetCollections, tmp_path: 
     assert "lab" not in names(collections)
     # It is no reference, and nobody says that it should be.
     assert not [entry for entry in Registry(tmp_path / "installed", folder).entries() if entry.id == "gene_sets"]
+
+
+def test_a_file_with_a_name_of_another_encoding(collections: GeneSetCollections, tmp_path: Path) -> None:
+    name = os.fsdecode(b"f\xfcr.gmt")
+    (tmp_path / "shared" / "gene_sets" / name).write_text("T\tx y\tCD3D\tCD3E\n")
+    (own,) = (own for own in collections.list("ada") if own.origin == "shared")
+    assert own.name == "f?r" and collections.get("ada", own.id).sets[0].n_genes == 2
+    # As answers of the server are.
+    json.dumps(own.to_json(with_sets=True), ensure_ascii=False).encode()
 
 
 def test_the_shipped_collections_are_sound(tmp_path: Path) -> None:

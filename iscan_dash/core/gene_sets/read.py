@@ -61,6 +61,7 @@ WEIGHT_COLUMNS = ("weight", "weights", "mor", "sign")
 
 _SYMBOL = re.compile(r"[A-Za-z][A-Za-z0-9.\-@]{0,24}[+-]?")
 _BETWEEN = re.compile(r"[,;\s]+")
+_SURROGATE = re.compile(r"\\u(?:0000)?d[89a-f]", re.IGNORECASE)
 _WEIGHTED = re.compile(r"(.+),(-?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)")
 
 Row = list[str]
@@ -205,7 +206,9 @@ def _read(text: str, found: "_Builder", read_as: str | None, top: int, *, is_fil
     if read_as in {"list", "lines"}:
         return _read_lines(lines, found, read_as)
     delimiter, rows = _table(lines)
-    header = [_column_name(cell) for cell in rows[0]] if rows else []
+    if not rows:
+        raise DataError(f"{found.title} has nothing but empty cells. Give at least one gene.")
+    header = [_column_name(cell) for cell in rows[0]]
     kind = read_as or _kind_of(header, rows, delimiter, lines, is_file=is_file)
     if kind in {"cellxgene", "long", "ranked"}:
         _read_long(rows, found, kind, top)
@@ -449,6 +452,11 @@ def _read_json(text: str, found: "_Builder") -> None:
         values = _of_python(text)
         if values is None:
             raise DataError(f"{found.title} begins like JSON but is not valid: {error}.") from error
+    if not isinstance(values, dict | list):
+        raise DataError(f'{found.title} is no JSON of gene sets. Write {{"name": ["gene", ...]}}.')
+    if _SURROGATE.search(text):
+        # Half a character, which can be escaped but not written.
+        values = json.loads(json.dumps(values, ensure_ascii=False, default=str).encode("utf-8", "replace"))
     if isinstance(values, dict) and isinstance(values.get("sets"), list):
         found.describe(values)
         values = values["sets"]

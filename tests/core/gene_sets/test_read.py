@@ -1,5 +1,6 @@
 """Gene sets from every format: what is in them, what is said of them, and nothing that breaks."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from iscan_dash.core.gene_sets import GeneSet, ReadSets, read_gene_sets
 from iscan_dash.core.gene_sets.gene_set import check_set_name, mangled, merged, species_of
+from iscan_dash.core.gene_sets.read import FORMATS
 from iscan_dash.core.gene_sets.write import cellxgene_text, gmt_text, json_text
 from iscan_dash.errors import DataError, NameRefused
 
@@ -187,6 +189,22 @@ def test_another_reading_can_be_asked_for() -> None:
         read_gene_sets(text, read_as="long")
     with pytest.raises(DataError, match="cannot be read as"):
         read_gene_sets(text, read_as="nonsense")
+
+
+@pytest.mark.parametrize("text", ["null", "true", "1.5", '"CD3D"', ",,,", "\t\t\n;;", "#", "[]", "{}", '{"sets": [1]}'])
+@pytest.mark.parametrize("read_as", FORMATS)
+def test_nothing_breaks_whatever_it_is_read_as(text: str, read_as: str) -> None:
+    with contextlib.suppress(DataError):
+        assert read_gene_sets(text, "x.csv", read_as=read_as).sets
+
+
+@pytest.mark.parametrize(
+    "text", [r'{"\ud800 T": {"genes": ["CD3D"], "description": "a\ud800"}}', r"{'\udc00 T': ['CD3D'], }"]
+)
+def test_halves_of_characters_can_be_written(text: str) -> None:
+    (own,) = read_gene_sets(text).sets
+    assert (own.name, own.genes) == ("? T", ("CD3D",)) and own.description in {"", "a?"}
+    assert read_gene_sets(r'{"T": ["CD3D"], "about": ["\ud83d\ude00"]}').sets[1].genes == ("\U0001f600",)
 
 
 def test_names() -> None:
