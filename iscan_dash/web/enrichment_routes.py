@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import flask
 
@@ -90,7 +91,9 @@ def _add_collections(routes: flask.Blueprint, services: Services, answer: Callab
         collection = services.gene_sets.get(services.workspace.user, args.get("id", ""))
         name, text = services.gene_sets.export(collection, kind if kind in TYPES else "gmt")
         response = flask.Response(text.encode("utf-8", "backslashreplace"), mimetype=TYPES.get(kind, TYPES["gmt"]))
-        response.headers.set("Content-Disposition", "attachment", filename=name)
+        # Headers are Latin-1: other names are written as RFC 6266 has them.
+        named = {"filename": name} if name.isascii() else {"filename*": f"UTF-8''{quote(name)}"}
+        response.headers.set("Content-Disposition", "attachment", **named)
         return response
 
 

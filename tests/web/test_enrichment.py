@@ -144,6 +144,10 @@ def test_a_collection_is_edited(client: FlaskClient) -> None:
         answer = client.get(f"/api/v1/gene-sets/export?{urlencode({'id': copy['id'], 'kind': kind})}")
         assert answer.headers["Content-Disposition"] == f"attachment; filename=Copy.{kind}"
         assert "CD3D" in answer.text
+    greek = ask(client, "gene-sets/duplicate", id=copy["id"], name="γδ T")
+    answer = client.get(f"/api/v1/gene-sets/export?id={greek['id']}&kind=gmt")
+    # What servers send are headers of Latin-1.
+    assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''%CE%B3%CE%B4_T.gmt"
     assert "belongs to everybody" in ask(client, "gene-sets/delete", 400, id="shared:ours.gmt")["error"]
 
 
