@@ -52,6 +52,7 @@ def test_a_table_of_groups(run: Run, tmp_path: Path) -> None:
     ):
         np.testing.assert_allclose(both[own], both[name], rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(both.minus_log10_p_value, -np.log10(both.p), rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(both.enrichment_p_value, both.p, rtol=2e-9)
 
 
 @needs_golden

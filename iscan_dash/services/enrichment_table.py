@@ -1,6 +1,7 @@
 """Enrichment analyses as CSV files: a row for each group and set, or a row for each cell."""
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from iscan_dash import __version__
-from iscan_dash.core import enrichment as engine
 from iscan_dash.core.study import Study
 from iscan_dash.services.csv_text import ROWS, quote, row_heads
 from iscan_dash.services.enrichment_result import EnrichmentResult
@@ -22,6 +22,9 @@ GROUP_COLUMNS = (
 )
 
 CELLS_AT_ONCE = 4096
+
+SMALLEST = 300.0
+"""-log10 of the smallest P that is written as any other number."""
 
 
 def write_group_table(path: Path, study: Study, grouped: GroupedScores) -> None:
@@ -63,8 +66,8 @@ def group_lines(study: Study, grouped: GroupedScores) -> Iterator[str]:
                 str(own["asked"]),
                 str(own["found"]),
                 *(_number(column[place, number]) for column in columns),
-                engine.p_text(float(table.minus_log10_p[place, number])),
-                engine.p_text(float(table.minus_log10_adjusted[place, number])),
+                p_number(float(table.minus_log10_p[place, number])),
+                p_number(float(table.minus_log10_adjusted[place, number])),
                 _number(table.minus_log10_p[place, number]),
                 _number(table.auc[place, number]),
                 _number(table.average_minus_log10_p[place, number]),
@@ -89,6 +92,20 @@ def cell_lines(study: Study, result: EnrichmentResult) -> Iterator[str]:
             values = np.array(scores[:, done : done + len(some)]).T.tolist()
             done += len(some)
             yield "".join(f"{head},{','.join(map(_number, row))}\n" for head, row in zip(some, values, strict=True))
+
+
+def p_number(minus_log10_p: float) -> str:
+    """Write a P with ten digits that count, also when it is below the smallest number there is.
+
+    Examples
+    --------
+    >>> [p_number(value) for value in (1.5, 412.25, float("nan"))]
+    ['0.0316227766', '5.623413252e-413', '']
+    """
+    if not minus_log10_p > SMALLEST:
+        return _number(10.0**-minus_log10_p)
+    exponent = math.ceil(minus_log10_p)
+    return f"{10.0 ** (exponent - minus_log10_p):.9f}e-{exponent}"
 
 
 def _comments(study: Study, result: EnrichmentResult, *more: str) -> Iterator[str]:
