@@ -84,6 +84,7 @@
       choice(),
       make("span", { class: "space" }),
       colour,
+      make("a", { class: "btn btn-outline-secondary btn-sm", id: "result-table", href: `/api/v1/results/${encodeURIComponent(summary.id)}/table.csv`, download: `${summary.name} prediction.csv`, title: "What was found of each cell: label before pruning, delta, runner-up, best score, reason" }, icon("download"), " Table"),
       link(`/annotate/edit?open=${summary.id}`, "pencil", "Edit labels"),
       summary.own ? link(`/annotate/review?open=${summary.id}`, "check2-square", "Review") : null,
     );

@@ -105,7 +105,7 @@ class Prediction:
         label = np.where(self.classified.first.detected == 0, np.int32(-1), self.classified.tuned.label)
         return self._spread(label, -1)
 
-    def delta(self) -> np.ndarray:
+    def deltas(self) -> np.ndarray:
         """Return by how much each label was ahead in the last round, shape (n_cells,), float64, NaN for none."""
         return self._spread(self.classified.tuned.delta, np.nan)
 
@@ -117,7 +117,7 @@ class Prediction:
         """Return the highest score of each row, shape (n_rows,), float64."""
         return self._over_blocks(_highest, np.float64)
 
-    def runner_up(self) -> np.ndarray:
+    def runners_up(self) -> np.ndarray:
         """Return the label with the highest score but the cell's own, over all markers, shape (n_cells,), int32."""
         found = self.second_of_rows()
         return self._spread(np.where(self.classified.first.detected == 0, np.int32(-1), found), -1)

@@ -12,6 +12,7 @@ from iscan_dash.core.study import Study
 from iscan_dash.services.csv_text import ROWS, quote, row_heads
 from iscan_dash.services.new_file import new_file
 from iscan_dash.services.prediction_result import REASONS, Prediction
+from iscan_dash.services.results import PredictionResult
 
 UNASSIGNED = "Unassigned"
 """Label of cells without one; the column of reasons tells it from a label of the reference that is called so."""
@@ -41,7 +42,7 @@ def write_table(path: Path, study: Study, prediction: Prediction, name: str) -> 
         stream.writelines(table_lines(study, prediction, name))
 
 
-def table_lines(study: Study, prediction: Prediction, name: str) -> Iterator[str]:
+def table_lines(study: Study, prediction: Prediction | PredictionResult, name: str) -> Iterator[str]:
     """Write a prediction as CSV text, block by block: comments, then ``index``, ``sample``, labels and `COLUMNS`."""
     for line in _header(study, prediction):
         yield f"# {' '.join(line.splitlines())}\n"
@@ -49,9 +50,9 @@ def table_lines(study: Study, prediction: Prediction, name: str) -> Iterator[str
     texts = [f",{quote(label)}" for label in prediction.labels]
     or_unassigned, or_nothing = [*texts, f",{quote(UNASSIGNED)}"], [*texts, ","]
     why = [f",{quote(reason)}" if reason else "," for reason in REASONS]
-    assigned, before, runner_up = prediction.assigned(), prediction.before_pruning(), prediction.runner_up()
+    assigned, before, runner_up = prediction.assigned(), prediction.before_pruning(), prediction.runners_up()
     reasons = prediction.reasons()
-    delta, best = prediction.delta(), prediction.best_score()
+    delta, best = prediction.deltas(), prediction.best_score()
     for start in range(0, study.n_cells, ROWS):
         block = slice(start, start + ROWS)
         columns = (
@@ -92,7 +93,7 @@ def write_scores(path: Path, study: Study, prediction: Prediction) -> None:
         )
 
 
-def _header(study: Study, prediction: Prediction) -> list[str]:
+def _header(study: Study, prediction: Prediction | PredictionResult) -> list[str]:
     return [
         f"iscan-dash {__version__}, {datetime.now(UTC).isoformat(timespec='seconds')}",
         f"data: {', '.join(dataset.path.name for dataset in study.datasets)}",

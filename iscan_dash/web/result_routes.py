@@ -29,6 +29,11 @@ def add(
     def result(annotation_id: str) -> flask.Response:
         return answer(results.attempt(lambda: results.summary(services, annotation_id)))
 
+    @routes.get("/api/v1/results/<annotation_id>/table.csv")
+    def result_table(annotation_id: str) -> flask.Response:
+        lines = results.table(services, annotation_id)
+        return flask.Response((line.encode("utf-8", "backslashreplace") for line in lines), mimetype="text/csv")
+
     @routes.post("/api/v1/results/<annotation_id>/prune")
     def prune_result(annotation_id: str) -> flask.Response:
         form = results.CutoffsForm.model_validate_json(flask.request.get_data())

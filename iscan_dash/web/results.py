@@ -1,7 +1,7 @@
 """What the tab Result shows of a prediction, and what can be asked of it: why, other cutoffs, scores of groups."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from iscan_dash.core import palette
 from iscan_dash.core.annotations import Annotation
+from iscan_dash.core.annotations.names import free_name
 from iscan_dash.core.selection.conditions import named_cells, parse_ids
 from iscan_dash.core.singler.explain import LabelScore, why
 from iscan_dash.core.singler.outcome import group_scores
@@ -21,6 +22,7 @@ from iscan_dash.figures.cells import CellColours, colour_by_category, colour_sca
 from iscan_dash.services.explain import Decision
 from iscan_dash.services.opened_results import OpenedResult
 from iscan_dash.services.prediction_result import REASONS, reasons_of
+from iscan_dash.services.prediction_table import COLUMNS, table_lines
 from iscan_dash.services.prepared_references import Waiting
 from iscan_dash.services.repruning import Cutoffs
 from iscan_dash.services.workspace import Source, Workspace
@@ -225,6 +227,21 @@ def _as_shown(opened: OpenedResult, state: Annotation) -> dict[str, dict[str, st
         text: {"name": own.text if own else text, "colour": own.colour if own else palette.OTHER}
         for text, own in zip(opened.result.labels, labels, strict=True)
     }
+
+
+def table(services: Services, annotation_id: str) -> Iterator[str]:
+    """Write what the prediction found of each cell as CSV text, pruned by the cutoffs that hold.
+
+    Raises
+    ------
+    IscanError
+        There is no such result, or it cannot be read.
+    """
+    workspace, opened = services.workspace, services.results.get(annotation_id)
+    header = workspace.annotation(annotation_id).live
+    cutoffs = Cutoffs.of(header.recipe)
+    pruned = opened.result.pruned_with(cutoffs.nmads, cutoffs.per_label)
+    return table_lines(workspace.study, pruned, free_name(header.name, dict.fromkeys(COLUMNS, "table")))
 
 
 # -- other cutoffs ---------------------------------------------------------------------------------------------------

@@ -78,9 +78,9 @@ def same(one: Prediction, other: Prediction) -> bool:
         for of in (
             Prediction.assigned,
             Prediction.before_pruning,
-            Prediction.delta,
+            Prediction.deltas,
             Prediction.best_score,
-            Prediction.runner_up,
+            Prediction.runners_up,
             Prediction.reasons,
         )
     )
@@ -95,7 +95,7 @@ class TestCells:
         direct = classify(train(profiles, query.genes), query)
         assert found.labels == direct.labels
         np.testing.assert_array_equal(found.assigned(), direct.assigned())
-        np.testing.assert_array_equal(found.delta(), direct.tuned.delta)
+        np.testing.assert_array_equal(found.deltas(), direct.tuned.delta)
         np.testing.assert_array_equal(found.best_score(), direct.first.scores.max(axis=1))
         np.testing.assert_array_equal(found.classified.first.scores, direct.first.scores)
         assert [REASONS[code] for code in found.reasons()] == [direct.reason(cell) for cell in range(N_CELLS)]
@@ -104,10 +104,10 @@ class TestCells:
     def test_the_runner_up_is_the_best_of_the_others(self, predictor: Predictor, study: Study) -> None:
         found = predictor.predict(study, Parameters("gut"))
         scores, before = found.classified.first.scores, found.before_pruning()
-        for cell, second in enumerate(found.runner_up().tolist()[:-1]):
+        for cell, second in enumerate(found.runners_up().tolist()[:-1]):
             others = [place for place in range(4) if place != before[cell]]
             assert second == max(others, key=lambda place: scores[cell, place])
-        assert found.runner_up()[-1] == -1
+        assert found.runners_up()[-1] == -1
 
     def test_a_cell_without_marker_genes(self, predictor: Predictor, study: Study) -> None:
         found = predictor.predict(study, Parameters("gut", nmads=None))
@@ -165,7 +165,7 @@ class TestCells:
         is_two = np.arange(N_CELLS) % 2 == 0
         assert found.preflight.n_cells == is_two.sum()
         assert {REASONS[code] for code in found.reasons()[~is_two]} == {"sample not chosen"}
-        assert (found.assigned()[~is_two] == -1).all() and np.isnan(found.delta()[~is_two]).all()
+        assert (found.assigned()[~is_two] == -1).all() and np.isnan(found.deltas()[~is_two]).all()
         x = some_cells()[is_two]
         alone = open_files(write_study(tmp_path / "two.h5ad", cells=len(x), genes=gene_names(600), x=x))
         np.testing.assert_array_equal(found.assigned()[is_two], predictor.predict(alone, Parameters("gut")).assigned())

@@ -122,9 +122,9 @@ def test_what_is_kept_is_what_was_found(
     pairs: list[tuple[Any, Any]] = [
         (kept.assigned(), prediction.assigned()),
         (kept.before_pruning(), prediction.before_pruning()),
-        (kept.deltas(), prediction.delta()),
+        (kept.deltas(), prediction.deltas()),
         (kept.best_score(), prediction.best_score().astype(np.float32)),
-        (kept.runners_up(), prediction.runner_up()),
+        (kept.runners_up(), prediction.runners_up()),
         (kept.reasons(), prediction.reasons()),
         (kept.pruned.thresholds, prediction.classified.pruned.thresholds),
         (kept.scores, prediction.classified.first.scores.astype(np.float16)),

@@ -1,5 +1,6 @@
 """The routes of the tab Result, without a browser."""
 
+import io
 import json
 import time
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from iscan_dash.core.singler.outcome import group_scores
 from iscan_dash.services.explain import Decision
 from iscan_dash.services.prediction import Predictor
 from iscan_dash.services.prediction_parameters import Parameters
+from iscan_dash.services.prediction_result import REASONS
+from iscan_dash.services.prediction_table import COLUMNS
 from iscan_dash.services.repruning import Cutoffs, Repruning
 from iscan_dash.services.results import PredictionResult, save_result
 from iscan_dash.services.workspace import Workspace
@@ -345,6 +348,22 @@ def test_scores_of_groups(client: FlaskClient, workspace: Workspace, own: str) -
     assert (told["n_groups"], told["n_labels"], len(told["scale"])) == (5, 4, 64)
     assert "problem" in get(client, f"/{own}/scores", by="cluster:none")
     assert get(client, f"/{own}/scores", by=f"annotation:{own}")["name"] == "SingleR"
+
+
+def test_the_table_has_what_was_found_of_each_cell(client: FlaskClient, workspace: Workspace, own: str) -> None:
+    post(client, f"{own}/accept", nmads=0.5, version=1)
+    result = result_of(workspace, own).pruned_with(0.5)
+    response = client.get(f"/api/v1/results/{own}/table.csv")
+    assert (response.status_code, response.mimetype) == (200, "text/csv")
+    found = pd.read_csv(io.BytesIO(response.data), comment="#", keep_default_na=False)
+    assert [*found] == ["index", "sample", "SingleR", *COLUMNS]
+    assert [*found["index"]] == CELLS
+    texts = np.array([*NAMES, "Unassigned"])
+    assert [*found["SingleR"]] == [*texts[result.assigned()]]
+    assert [*found["label before pruning"]] == [*texts[result.before_pruning()]]
+    assert [*found["reason"]] == [REASONS[code] for code in result.reasons()]
+    np.testing.assert_allclose(pd.to_numeric(found["delta"]), result.deltas(), rtol=1e-5)
+    assert client.get("/api/v1/results/none/table.csv").status_code == 400
 
 
 def test_groups_that_were_labelled(app: Dash, client: FlaskClient, workspace: Workspace, tmp_path: Path) -> None:
