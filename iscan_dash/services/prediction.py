@@ -204,7 +204,10 @@ class Predictor:
                 "E13",
             )
         n_cells = study.n_cells if cells is None else int(cells.sum())
-        n_groups = None if groups is None else len(groups.labels)
+        n_groups = None
+        if groups is not None:
+            own = groups.codes if cells is None else groups.codes[cells]
+            n_groups = int(np.count_nonzero(np.bincount(own[own >= 0])))
         preflight = Preflight(name, matrices, n_cells, n_groups, len(labels), len(markers), found, looks)
         warnings = list(_warnings(preflight, is_other=is_other, looks=looks, organism=organism))
         return _Plan(parameters, reference, matrices, cells, groups, replace(preflight, warnings=tuple(warnings)))

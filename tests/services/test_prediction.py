@@ -197,6 +197,7 @@ class TestGroups:
         # Even cells are of two of the four labels only.
         found = predictor.predict(study, Parameters("gut", by_cluster="leiden", samples=("two",)))
         assert found.groups == ("B cell", "NK cell")
+        assert found.preflight.n_groups == 2
         assert names(found, found.assigned())[2::4] == ["NK cell"] * 22
         reasons = [REASONS[code] for code in found.reasons()]
         assert (reasons[0], reasons[1], reasons[2]) == ("no group", "sample not chosen", "")
