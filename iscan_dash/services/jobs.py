@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
@@ -351,7 +351,9 @@ class Jobs:
         try:
             with self._room(job) as (folder, stream):
                 state, message, values = self._end_of(run, job, folder, stream)
-                stream.write(f"{state}. {message}".strip().encode() + b"\n")
+                # What was made is made, though a full disk does not even take this line.
+                with suppress(OSError):
+                    stream.write(f"{state}. {message}".strip().encode() + b"\n")
         except OSError as error:
             state, values = JobState.FAILED, {}
             message = f"{self._folder} cannot be written: {error.strerror or error}."

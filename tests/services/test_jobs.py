@@ -1,5 +1,6 @@
 """Jobs with real processes: the queue, every end a job can have, and nothing left behind."""
 
+import errno
 import io
 import os
 import signal
@@ -10,8 +11,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -145,6 +148,22 @@ def test_files_are_for_their_owner_only(bench: Bench) -> None:
     for path in [*bench.folder.iterdir(), *(bench.folder / "jobs").iterdir()]:
         assert not stat.S_IMODE(path.stat().st_mode) & 0o077, path
     assert stat.S_IMODE(bench.folder.stat().st_mode) == 0o700
+
+
+def test_a_log_that_takes_no_more_does_not_undo_what_was_made(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs, room = bench.jobs(), Jobs._room
+
+    def refuse(_text: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    @contextmanager
+    def full(self: Jobs, job: Job) -> Iterator[tuple[Path, Any]]:
+        with room(self, job) as (folder, stream):
+            yield folder, SimpleNamespace(fileno=stream.fileno, write=refuse)
+
+    monkeypatch.setattr(Jobs, "_room", full)
+    job = ended(jobs, jobs.submit("count", "fates", {"to": 2}, bench.ada))
+    assert (job.state, job.result is not None) == (JobState.FINISHED, True)
 
 
 def test_the_study_is_seen_as_when_the_job_was_asked_for(bench: Bench) -> None:
