@@ -17,8 +17,9 @@ from iscan_dash.core.selection.mask_codec import decode
 from iscan_dash.core.singler.control import Control
 from iscan_dash.core.study import Study
 from iscan_dash.core.study.dataset import Dataset
+from iscan_dash.core.study.matrices import MatrixKind
 from iscan_dash.core.words import counted
-from iscan_dash.errors import EnrichmentRefused
+from iscan_dash.errors import EnrichmentRefused, PredictionRefused
 from iscan_dash.services.enrichment_parameters import METHODS, EnrichmentParameters
 from iscan_dash.services.study_query import ChosenMatrix, choose_matrices, gene_names, own_genes, study_query
 
@@ -128,7 +129,7 @@ def enrichment_preflight(study: Study, parameters: EnrichmentParameters) -> Enri
         There is no such matrix, or it is scaled (E15).
     """
     parameters.check()
-    matrices = choose_matrices(study, parameters.matrix)
+    matrices = _matrices(study, parameters.matrix)
     cells = chosen_cells(study, parameters)
     n_cells = study.n_cells if cells is None else int(cells.sum())
     if not n_cells:
@@ -242,6 +243,24 @@ def gene_index(study: Study, matrices: Sequence[ChosenMatrix]) -> GeneIndex:
 def _matched(index: GeneIndex, sets: tuple[GeneSet, ...]) -> tuple[FoundSet, ...]:
     """Find the genes of sets; a page asks for those of a whole collection at each change of its form."""
     return tuple(match_set(own, index) for own in sets)
+
+
+def _matrices(study: Study, key: str | None) -> tuple[ChosenMatrix, ...]:
+    """Choose the matrices; where one is scaled, the refusal names those that serve."""
+    try:
+        return choose_matrices(study, key)
+    except PredictionRefused as error:
+        serve = [
+            name
+            for name in study.datasets[0].matrices
+            if all(
+                name in own.matrices and study.matrix_kind(own, name).kind is not MatrixKind.SCALED
+                for own in study.datasets
+            )
+        ]
+        if error.code != "E15" or not serve:
+            raise
+        raise PredictionRefused(f"{error} In this study: {', '.join(serve)}.", "E15") from error
 
 
 def _gene_index(study: Study, matrices: Sequence[ChosenMatrix]) -> GeneIndex:

@@ -14,7 +14,7 @@ from iscan_dash.services.job_table import Job
 from iscan_dash.web.predictions import matrix_choices, recommended_matrix
 from iscan_dash.web.services import Services
 
-FIELDS = {"E14": "collection", "E15": "matrix", "E54": "matrix", "E51": "sets", "E52": "sets", "E53": "sets"}
+FIELDS = {"E14": "collection", "E15": "matrix", "E51": "sets", "E52": "sets", "E53": "sets"}
 """The field that a refusal is about, by its code."""
 
 

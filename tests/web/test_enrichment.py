@@ -164,7 +164,7 @@ def one(client: FlaskClient, id_: str, **query: str) -> Any:
         ({"sets": []}, "sets", "Choose at least one gene set."),
         ({"sets": ["Nothing"]}, "sets", "None of the genes in the chosen sets are in this dataset."),
         ({"sets": ["Gone"]}, "sets", 'has no gene set "Gone" any more'),
-        ({"matrix": "layers/scaled"}, "matrix", "scaled"),
+        ({"matrix": "layers/scaled"}, "matrix", "Choose counts or log values. In this study: X."),
         ({"method": "gsva"}, "card", "There is no method"),
         ({"seed": -1}, "seed", "The seed must be"),
         ({"filtered": True}, "card", "No cells are filtered now"),
