@@ -109,17 +109,20 @@ def enrich(
             )
             save_result(place, scored)
             result = EnrichmentResult.load(place)
+            warnings = list(scored.warnings)
             _tell("save", 0, 1)
             if column is None:
                 write_cell_table(out, study, result)
             else:
-                write_group_table(out, study, group_scores(result, Source("metadata", column.name), column))
+                grouped = group_scores(result, Source("metadata", column.name), column)
+                warnings = grouped.warnings
+                write_group_table(out, study, grouped)
             show_progress(1, "done")
         preflight = scored.preflight
         what = f"{preflight.n_cells:,} cells scored for {preflight.n_usable:,} of {len(preflight.matched):,} gene sets"
         click.echo(f"{what} ({', '.join(dict.fromkeys(own.name for own in preflight.matrices))}).")
         click.echo(f"{out} was written.")
-        for warning in scored.warnings:
+        for warning in warnings:
             click.echo(f"warning: {warning}", err=True)
 
 

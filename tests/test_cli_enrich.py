@@ -91,6 +91,19 @@ def test_a_collection_that_comes_along(run: Run, tmp_path: Path) -> None:
     assert set(table.n_cells) == {3} and "T cell" in set(table.gene_set)
 
 
+def test_groups_without_a_test_are_told_of(run: Run, tmp_path: Path) -> None:
+    obs = {"leiden": pd.Categorical(["0"] * 4 + ["1"] * 2)}
+    data, out, sets = (
+        write_study(tmp_path / "a.h5ad", obs, genes=["CD3D", "LYZ"]),
+        tmp_path / "t.csv",
+        tmp_path / "s.txt",
+    )
+    sets.write_text("T: CD3D\n")
+    result = run(data, "--gene-sets", sets, "--group-by", "leiden", "-o", out)
+    assert "warning: 1 group has fewer than 3 cells and no P-value." in result.output
+    assert pd.read_csv(out, comment="#").enrichment_p_value.isna().all()
+
+
 def test_what_is_refused(run: Run, tmp_path: Path) -> None:
     data = write_study(tmp_path / "a.h5ad", {"leiden": pd.Categorical(["0", "1"] * 3)}, genes=["CD3D", "LYZ"])
     sets = tmp_path / "sets.txt"
