@@ -747,9 +747,10 @@ def _label_of(group: Group, chosen: GroupChoice | None, names: Sequence[str], de
             sentence = f"Enter the custom label for group {group.title}, or switch Custom off."
             return GroupLabel(group.label, group.n, "", is_default=False, code="E21", problem=sentence)
     else:
-        if gone := set(chosen.sets) - set(names):
+        ticked = set(chosen.sets)
+        if gone := ticked.difference(names):
             raise UnknownColumn(f'This result has no gene set "{sorted(gone)[0]}". Look at the labels again.')
-        text = join.join(name for name in names if name in chosen.sets)
+        text = join.join(name for name in names if name in ticked)
     try:
         return GroupLabel(group.label, group.n, check_label(text), is_default=False)
     except NameRefused as error:
