@@ -36,7 +36,7 @@
   function scaleOf({ id, zero, diverging }, table) {
     const values = table.columns[id].flat().filter((value) => value !== null);
     if (diverging) {
-      const most = Math.max(1e-12, ...values.map(Math.abs));
+      const most = values.reduce((a, b) => Math.max(a, Math.abs(b)), 1e-12);
       return { low: -most, high: most, stops: DIVERGING, colour: (value) => mixed(DIVERGING, (value + most) / (2 * most)) };
     }
     const high = values.length ? values.reduce((a, b) => Math.max(a, b)) : 1;
