@@ -101,12 +101,6 @@ class ReviewQueue:
     n_reviewed: int
     n_skipped: int
 
-    @property
-    def text(self) -> str:
-        """How far the review is, in words."""
-        skipped = f", {self.n_skipped:,} skipped" if self.n_skipped else ""
-        return f"{self.n_reviewed:,} of {len(self.items):,} reviewed{skipped}"
-
 
 @dataclass(frozen=True)
 class _Progress:
@@ -203,21 +197,18 @@ class Review:
             mask: np.ndarray = self._item_of == list(self._items).index(item_id)
             return mask
 
-    def following(self, item_id: str | None = None, *, back: bool = False) -> ReviewItem | None:
-        """Return the open group after another one in the queue, or before it; None when none is open.
+    def following(self, item_id: str | None = None) -> ReviewItem | None:
+        """Return the open group after another one in the queue; None when none is open.
 
         Parameters
         ----------
         item_id
-            Where to begin; with None, or a group that was split, at the beginning.
-        back
-            Whether to go back. After the last group comes the first.
+            Where to begin; with None, or a group that was split, at the beginning. After the last group comes the
+            first.
         """
         with self._lock:
             self._follow_history()
             items = list(self._items.values())
-            if back:
-                items.reverse()
             place = next((place for place, item in enumerate(items) if item.id == item_id), -1)
             round_ = [*items[place + 1 :], *items[: place + 1]]
             return next((item for item in round_ if item.state == OPEN), None)
