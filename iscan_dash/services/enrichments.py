@@ -478,8 +478,11 @@ class Enrichments:
             The scores are gone or damaged.
         """
         result = self.result(result_id)
+        # Of before the labels are read: a table that an edit came into is not shown again.
+        version = self._workspace.version_of(by) if by.key else None
         column = self._groups(by)
-        stamp = self._stamp(result_id, by, column)
+        seen = repr((result_id, by, version, column.labels)).encode()
+        stamp = hashlib.blake2b(seen, digest_size=8).hexdigest()
         key = result_id, by, stamp
         with self._lock:
             # Of two that ask for the same, one waits: both would need all processors.
@@ -537,11 +540,6 @@ class Enrichments:
         if by.kind == "annotation":
             return self._workspace.category(by)
         return groups_of(self._workspace.study, by.key, self._workspace.max_items)
-
-    def _stamp(self, result_id: str, by: Source, column: CategoryColumn) -> str:
-        version = self._workspace.version_of(by)
-        seen = repr((result_id, by, version, column.labels)).encode()
-        return hashlib.blake2b(seen, digest_size=8).hexdigest()
 
     # -- labels ------------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from iscan_dash.core.gene_sets import GeneSet, read_gene_sets
 from iscan_dash.core.selection.mask_codec import encode
-from iscan_dash.core.study import Study
+from iscan_dash.core.study import CategoryColumn, Study
 from iscan_dash.errors import (
     EditConflict,
     EnrichmentRefused,
@@ -175,6 +175,23 @@ def test_from_job_to_table_to_annotation(jobs: Jobs, ada: Workspace, tmp_path: P
     ada.rename(made.id, "Fates 2", made.version)
     with pytest.raises(EditConflict, match="changed meanwhile"):
         enrichments.create(entry.id, choice, "Late")
+
+
+@needs_golden
+def test_an_edit_while_groups_are_read_is_not_missed(ada: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    enrichments, versions, by = Enrichments(ada), [1], Source("annotation", "x")
+    old, new = (CategoryColumn("x", ("a",), np.full(2, code, np.int32)) for code in (-1, 0))
+
+    def read(_: Source) -> CategoryColumn:
+        # It is edited as soon as it was read for the first time.
+        versions.append(2)
+        return old if len(versions) == 2 else new
+
+    monkeypatch.setattr(ada, "version_of", lambda _: versions[-1])
+    monkeypatch.setattr(ada, "category", read)
+    monkeypatch.setattr(enrichments, "result", lambda _: None)
+    monkeypatch.setattr(module, "group_scores", lambda _result, _by, column, _stamp: column)
+    assert [enrichments.table("y", by) for _ in range(3)] == [old, new, new]
 
 
 @needs_golden
