@@ -142,7 +142,7 @@ class Explainer:
         # Predictions of before it could be chosen have none.
         names = recipe.get("gene_column")
         prepared = self._references.get(study, recipe["reference"], recipe["granularity"], recipe["matrix"], names)
-        comparer = self._samples.get(study, names)
+        comparer = self._samples.get(study, names, recipe["matrix"])
         if isinstance(comparer, float):
             return Waiting("Reading the expression", comparer)
         if isinstance(prepared, Waiting):
@@ -153,7 +153,7 @@ class Explainer:
                 " are not shown. Run the prediction again, or put the former reference back."
             )
         chosen = dict.fromkeys(
-            f"{own.key} ({KIND_TEXT[own.kind]})" for own in choose_matrices(study, gene_column=names)
+            f"{own.key} ({KIND_TEXT[own.kind]})" for own in choose_matrices(study, recipe["matrix"], names)
         )
         return _decide(prepared, comparer, recipe, mask, label, other, ", ".join(chosen), check)
 

@@ -15,7 +15,7 @@ from iscan_dash.errors import IscanError
 from iscan_dash.services.study_query import ChosenMatrix, choose_matrices, gene_names, own_genes
 
 KEPT = 2
-"""Samples kept: that of the matrices as they were detected, and of those as a user says they are."""
+"""Samples kept: that of the matrices as they were detected, and of those as a user says or chooses them."""
 
 PATIENCE = 0.25
 """Seconds that the first question waits for a sample that is read quickly."""
@@ -44,7 +44,7 @@ class ExpressionSamples:
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
-    def get(self, study: Study, gene_column: str | None = None) -> Comparer | float:
+    def get(self, study: Study, gene_column: str | None = None, matrix: str | None = None) -> Comparer | float:
         """Return what compares groups of cells, or the part of the reading that is done.
 
         Parameters
@@ -53,6 +53,8 @@ class ExpressionSamples:
             The study.
         gene_column
             The column with the names of the genes; found automatically when None.
+        matrix
+            Key of the matrix; the best one when None.
 
         Raises
         ------
@@ -61,7 +63,7 @@ class ExpressionSamples:
         IscanError
             A matrix cannot be read, or its genes have no such column.
         """
-        chosen = choose_matrices(study, gene_column=gene_column)
+        chosen = choose_matrices(study, matrix, gene_column)
         # A matrix kept on another disk is another one; what users decided of it too.
         key = tuple(
             (dataset.path, *vars(matrix).values()) for dataset, matrix in zip(study.datasets, chosen, strict=True)

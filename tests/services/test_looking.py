@@ -169,6 +169,17 @@ class TestDecision:
         assert back.lead == pytest.approx(-found.lead)
         assert found.lead > 0
 
+    def test_the_matrix_that_was_labelled_by_is_read(
+        self, predictor: Predictor, explainer: Explainer, open_study: Callable[..., Study]
+    ) -> None:
+        other = np.random.default_rng(2).poisson(2, (N_CELLS, 600)).astype(np.float32)
+        study, mask = open_study(other, layers={"real": some_cells()}), TRUTH == "NK cell"
+        recipe = predictor.predict(study, Parameters("gut", matrix="layers/real")).recipe
+        found: Decision = ready(lambda: explainer.decision(study, recipe, mask, "NK cell", "T cell"))
+        assert found.matrix.startswith("layers/real")
+        assert found.lead > 0.1
+        assert all(gene.contribution > 0 for gene in found.genes)
+
     def test_groups_are_ranked_by_their_mean(
         self, predictor: Predictor, explainer: Explainer, open_study: Callable[..., Study]
     ) -> None:
