@@ -33,6 +33,8 @@ DATED = {"mar": "MARCHF", "sep": "SEPTIN", "dec": "DELEC", "oct": "POU5F", "apr"
 
 _EDGES = " \t\r\n\v\f\u00a0\u200b\u200c\u200d\u2060\ufeff"
 _QUOTES = "\"'`"
+MOST_QUOTES = 4
+"""Quotes within quotes that are taken off: each time takes as long as the text, and hostile ones have millions."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,9 @@ def clean_gene(text: str) -> str:
 def _bare(text: str) -> str:
     """Take spaces off the ends of a text, and quotes around it."""
     kept = text.strip(_EDGES)
-    while len(kept) > 1 and kept[0] == kept[-1] and kept[0] in _QUOTES:
+    for _ in range(MOST_QUOTES):
+        if len(kept) < 2 or kept[0] != kept[-1] or kept[0] not in _QUOTES:
+            break
         kept = kept[1:-1].strip(_EDGES)
     return kept.strip('"')
 
