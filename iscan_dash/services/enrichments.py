@@ -23,13 +23,11 @@ from iscan_dash.core.annotations.names import check_label, check_name, free_name
 from iscan_dash.core.study import CategoryColumn, Study
 from iscan_dash.core.words import counted
 from iscan_dash.errors import EditConflict, EnrichmentRefused, NameRefused, StorageError, UnknownColumn
-from iscan_dash.services.enrichment import gene_index
 from iscan_dash.services.enrichment_parameters import METHODS
 from iscan_dash.services.enrichment_result import EnrichmentResult
 from iscan_dash.services.ledger import DEFAULT_LABEL, now
 from iscan_dash.services.processes import processors
 from iscan_dash.services.result_files import find_folder, put_folder
-from iscan_dash.services.study_query import choose_matrices, study_query
 from iscan_dash.services.workspace import Source, Workspace
 
 SETTING = "enrichments"
@@ -40,9 +38,6 @@ KEEP_DELETED = 30 * 24 * 3600.0
 
 MOST_ROWS = 200_000
 """Rows of a table: groups times sets."""
-
-MOST_GENES = 200
-"""Genes that are averaged at once."""
 
 MOST_ORDERED = 1000
 """Groups or sets up to which they are clustered."""
@@ -341,7 +336,6 @@ class Enrichments:
         self._lock = threading.RLock()
         self._results: OrderedDict[str, tuple[Path, EnrichmentResult]] = OrderedDict()
         self._tables: OrderedDict[Any, GroupedScores] = OrderedDict()
-        self._genes: OrderedDict[Any, dict[str, Any]] = OrderedDict()
 
     # -- the list ----------------------------------------------------------------------------------------------------
 
@@ -492,47 +486,6 @@ class Enrichments:
                     self._tables.popitem(last=False)
             self._tables.move_to_end(key)
             return self._tables[key]
-
-    def genes(self, result_id: str, by: Source, names: Sequence[str]) -> dict[str, Any]:
-        """Return mean expression of single genes in groups, and the percentage of cells that express them.
-
-        It reads the matrix once, which takes a while in a large study.
-
-        Parameters
-        ----------
-        result_id, by
-            As for `table`.
-        names
-            The genes; what is not there is left out.
-
-        Returns
-        -------
-        dict
-            ``genes``, and ``expression`` and ``percentage``: a list for each group with a number for each gene.
-        """
-        grouped = self.table(result_id, by)
-        if len(names) > MOST_GENES:
-            raise EnrichmentRefused(f"{MOST_GENES} genes can be shown at once. Choose fewer.")
-        key = result_id, by, grouped.stamp, tuple(names)
-        with self._lock:
-            if key in self._genes:
-                return self._genes[key]
-        study = self._workspace.study
-        matrices = choose_matrices(study, grouped.result.recipe["matrix"])
-        columns = gene_index(study, matrices).columns
-        found = {name: columns[name] for name in dict.fromkeys(names) if name in columns}
-        with study_query(study, matrices, grouped.result.cells) as query:
-            averages = engine.average_genes(query, list(found.values()), grouped.codes, len(grouped.groups))
-        made = {
-            "genes": list(found),
-            "expression": [list(map(_plain, row)) for row in averages.expression.tolist()],
-            "percentage": [list(map(_plain, row)) for row in averages.percentage.tolist()],
-        }
-        with self._lock:
-            self._genes[key] = made
-            while len(self._genes) > TABLES:
-                self._genes.popitem(last=False)
-        return made
 
     def _groups(self, by: Source) -> CategoryColumn:
         if not by.key:

@@ -375,18 +375,6 @@ def test_several_files_are_scored_as_one(tmp_path: Path, open_files: Opener) -> 
 
 
 @needs_golden
-def test_genes_of_a_set(jobs: Jobs, ada: Workspace) -> None:
-    job = run(jobs, ada, replace(golden_parameters(), sets=golden_sets()[:1]))
-    enrichments = Enrichments(ada)
-    found = enrichments.genes(job.result or "", LOUVAIN, ["MS4A1", "nothing", "CD79A"])
-    assert found["genes"] == ["MS4A1", "CD79A"]
-    column = ada.study.category("louvain")
-    values = ada.study.gene("CD79A").values
-    assert found["expression"][1][1] == pytest.approx(values[column.codes == 1].mean(), rel=1e-5)
-    assert found["percentage"][1][1] == pytest.approx(100 * (values[column.codes == 1] > 0).mean())
-
-
-@needs_golden
 def test_preflight(study: Study) -> None:
     parameters = EnrichmentParameters(golden_sets(), "Golden")
     found = enrichment_preflight(study, parameters).to_json()

@@ -4,7 +4,6 @@
 of any grouping from the scores, without another look at the matrix. docs/enrichment.md says what each number is.
 """
 
-from iscan_dash.core.enrichment.averages import GeneAverages, average_genes
 from iscan_dash.core.enrichment.group_table import GroupTable, adjust, group_table, p_text, pick_best
 from iscan_dash.core.enrichment.method import COLUMN_TEXT, METHOD_TEXT, Method
 from iscan_dash.core.enrichment.rank_sums import RankedScores, rank_scores
@@ -16,14 +15,12 @@ from iscan_dash.core.enrichment.warm_up import is_warm, warm_up
 __all__ = [
     "COLUMN_TEXT",
     "METHOD_TEXT",
-    "GeneAverages",
     "GroupTable",
     "MatchedSet",
     "Method",
     "RankedScores",
     "SetScores",
     "adjust",
-    "average_genes",
     "group_table",
     "is_warm",
     "p_text",

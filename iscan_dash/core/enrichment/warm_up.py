@@ -9,7 +9,6 @@ import numba
 import numpy as np
 from scipy import sparse
 
-from iscan_dash.core.enrichment.averages import average_genes
 from iscan_dash.core.enrichment.group_table import group_table
 from iscan_dash.core.enrichment.method import Method
 from iscan_dash.core.enrichment.scoring import score_sets
@@ -34,7 +33,6 @@ def warm_up() -> None:
         for method in (Method.UCELL, Method.MODULE):
             scores = score_sets(query, [MatchedSet("set", np.arange(5), 5)], method)
         group_table(scores, codes, 2)
-        average_genes(query, [1], codes, 2)
     _mark().touch()
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from iscan_dash.core.enrichment import MatchedSet, Method, SetScores, average_genes, score_sets
+from iscan_dash.core.enrichment import MatchedSet, Method, SetScores, score_sets
 from iscan_dash.core.enrichment.scores import ARRAYS
 from iscan_dash.core.singler import Cancelled, Control, Query
 from iscan_dash.core.study.matrices import MatrixKind
@@ -216,8 +216,6 @@ def test_negative_values_are_refused(method: Method) -> None:
         with pytest.raises(EnrichmentRefused, match=r"looks scaled \(negative values\)") as caught:
             score_sets(query, sets, method)
         assert caught.value.code == "E15"
-    with pytest.raises(EnrichmentRefused, match="scaled"):
-        average_genes(query_of(values), [0], np.zeros(9, int), 1)
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:
@@ -284,24 +282,3 @@ def test_progress_is_told_in_order() -> None:
     for name in ("average", "score"):
         done = [step[1] for step in told if step[0] == name]
         assert done == sorted(done)
-
-
-@given(seed=SEEDS, kind=st.sampled_from(list(MatrixKind)[:4]))
-def test_averages_of_genes(seed: int, kind: MatrixKind) -> None:
-    rng = np.random.default_rng(seed)
-    values = rng.poisson(0.7, (30, 12)).astype(float)
-    codes, columns = rng.integers(-1, 3, 30), rng.permutation(12)[:5]
-    found = average_genes(query_of(values, bool(seed % 2), kind), columns.tolist(), codes, 4)
-    x = values
-    if kind is MatrixKind.COUNTS:
-        total = values.sum(axis=1, keepdims=True)
-        x = np.log1p(values / np.where(total, total, 1) * 1e4)
-    elif kind is MatrixKind.NORMALISED:
-        x = np.log1p(values)
-    assert found.n_cells.tolist() == [(codes == group).sum() for group in range(4)]
-    for group in range(4):
-        own = x[codes == group][:, columns]
-        wanted = own.mean(axis=0) if len(own) else np.full(5, np.nan)
-        assert np.allclose(found.expression[group], wanted, equal_nan=True)
-        share = 100 * (own > 0).mean(axis=0) if len(own) else np.full(5, np.nan)
-        assert np.allclose(found.percentage[group], share, equal_nan=True)
