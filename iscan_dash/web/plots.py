@@ -17,6 +17,7 @@ from iscan_dash.core.study.axes import axes_positions, genes_of
 from iscan_dash.core.study.columns import Column, number_text
 from iscan_dash.core.study.matrices import SHOWN_TEXT, MatrixKind
 from iscan_dash.core.study.study import QC_AXES
+from iscan_dash.errors import PredictionRefused, UnknownColumn
 from iscan_dash.figures.cells import (
     CellColours,
     colour_by_category,
@@ -24,6 +25,7 @@ from iscan_dash.figures.cells import (
     colour_by_number,
     range_text,
 )
+from iscan_dash.services.opened_results import OpenedResults
 from iscan_dash.services.selections import Selections
 from iscan_dash.services.workspace import Source, Workspace
 
@@ -44,7 +46,8 @@ class ColourBy:
     Parameters
     ----------
     kind
-        ``"metadata"``, ``"cluster"``, ``"annotation"``, ``"gene"``, ``"selection"`` or ``""`` for nothing.
+        ``"metadata"``, ``"cluster"``, ``"annotation"``, ``"delta"`` (of a prediction), ``"gene"``, ``"selection"`` or
+        ``""`` for nothing.
     key
         The column's or gene's name, or the id of the annotation or of the saved selection.
     layer
@@ -68,7 +71,7 @@ class ColourBy:
         """
         kind, _, key = (text or "").partition(":")
         kind, _, layer = kind.partition("|")
-        if not key or kind not in {"metadata", "cluster", "annotation", "gene", "selection"}:
+        if not key or kind not in {"metadata", "cluster", "annotation", "delta", "gene", "selection"}:
             return cls("", "")
         return cls(kind, key, unquote(layer) if kind == "gene" else "")
 
@@ -87,13 +90,16 @@ class Plots:
         The open study and its annotations.
     selections
         The user's selections.
+    results
+        The predictions that the user looks into.
     prefix
         Where the server's routes begin.
     """
 
-    def __init__(self, workspace: Workspace, selections: Selections, prefix: str = "/") -> None:
+    def __init__(self, workspace: Workspace, selections: Selections, results: OpenedResults, prefix: str = "/") -> None:
         self._workspace = workspace
         self._selections = selections
+        self._results = results
         self._api = f"{prefix}api/v1"
         self._recent: OrderedDict[Any, CellColours] = OrderedDict()
         self._axes: OrderedDict[Any, np.ndarray] = OrderedDict()
@@ -174,6 +180,9 @@ class Plots:
         if by.kind == "annotation":
             return f"{self.study_tag}-{by.key}-{self._workspace.annotation(by.key).version}"
         study = self._workspace.study
+        if by.kind == "delta":
+            # What a prediction found stays as it is.
+            return f"{self.study_tag}-{by.key}-delta"
         if by.kind == "selection":
             return f"{self.study_tag}-{_digest(self._selections.saved_cells(by.key))}"
         if by.kind == "gene":
@@ -193,6 +202,8 @@ class Plots:
         if by.kind == "annotation":
             source = Source(by.kind, by.key)
             return colour_by_category(self._workspace.category(source), self._workspace.colours(source))
+        if by.kind == "delta":
+            return colour_by_number(self._delta(by.key), is_expression=False)
         if by.kind == "selection":
             return colour_by_category(self._in_or_out(by.key), IN_OR_OUT)
         if not by.kind:
@@ -208,6 +219,24 @@ class Plots:
         is_out = ~decode(packed, self._workspace.study.n_cells)
         return CategoryColumn(name, is_out.astype(np.int8), tuple(IN_OR_OUT))
 
+    def _delta(self, annotation_id: str) -> NumberColumn:
+        """Return how far the label of each cell is above the median of all labels, as pruning compares it.
+
+        Raises
+        ------
+        UnknownColumn
+            There is no such annotation, or no prediction made it.
+        """
+        name = self._workspace.annotation(annotation_id).live.name
+        try:
+            outcome = self._results.get(annotation_id).outcome
+        except PredictionRefused as error:
+            raise UnknownColumn(str(error)) from error
+        rows = outcome.cell_rows()
+        values = np.full(len(rows), np.nan)
+        values[rows >= 0] = outcome.margin[rows[rows >= 0]]
+        return NumberColumn(f"delta of {name}", values)
+
     def numbers(self, by: ColourBy) -> np.ndarray | None:
         """Return the numbers that cells are coloured by, as the scale shows them; None when they are labels.
 
@@ -219,6 +248,8 @@ class Plots:
         study = self._workspace.study
         if by.kind == "gene":
             return study.logged_gene(self._gene(by), by.layer).values
+        if by.kind == "delta":
+            return self._delta(by.key).values
         column = study.column(by.key) if by.kind in {"metadata", "cluster"} else None
         return column.values if isinstance(column, NumberColumn) else None
 
@@ -351,6 +382,8 @@ class Plots:
         elif by.kind:
             if by.kind == "annotation":
                 column: Column = self._workspace.category(Source(by.kind, by.key))
+            elif by.kind == "delta":
+                column = self._delta(by.key)
             else:
                 column = self._in_or_out(by.key) if by.kind == "selection" else study.column(by.key)
             if isinstance(column, CategoryColumn):

@@ -188,7 +188,7 @@ class Services:
                 selections, results = Selections(workspace), OpenedResults(workspace)
                 self._desks[user] = Desk(
                     workspace,
-                    Plots(workspace, selections),
+                    Plots(workspace, selections, results),
                     Previews(workspace, selections),
                     TableImports(workspace),
                     MergeRun(),

@@ -14,10 +14,13 @@ import pytest
 from dash import Dash
 from flask.testing import FlaskClient
 
+from iscan_dash.core.annotations.combine import CombineRecipe
 from iscan_dash.core.singler import prune
 from iscan_dash.core.singler.explain import why
 from iscan_dash.core.singler.outcome import group_scores
+from iscan_dash.core.study.columns import number_text
 from iscan_dash.services.explain import Decision
+from iscan_dash.services.opened_results import OpenedResults
 from iscan_dash.services.prediction import Predictor
 from iscan_dash.services.prediction_parameters import Parameters
 from iscan_dash.services.prediction_result import REASONS
@@ -25,6 +28,8 @@ from iscan_dash.services.prediction_table import COLUMNS
 from iscan_dash.services.repruning import Cutoffs, Repruning
 from iscan_dash.services.results import PredictionResult, save_result
 from iscan_dash.services.workspace import Workspace
+from iscan_dash.web.components import plot_panel
+from iscan_dash.web.plots import ColourBy
 from tests.references import LABELS, gene_names, some_profiles, write_folder
 from tests.studies import write_study
 from tests.web.conftest import MakeApp, services_of, visitor
@@ -377,3 +382,29 @@ def test_groups_that_were_labelled(app: Dash, client: FlaskClient, workspace: Wo
     assert pruned["kept"] + pruned["pruned"] == N_CELLS - 1
     assert reasons(client, own, {"is": "row", "row": 5})["why"]["n_cells"] == 1
     workspace.delete(own, 1)
+
+
+def test_cells_are_coloured_by_delta(app: Dash, client: FlaskClient, workspace: Workspace, tmp_path: Path) -> None:
+    own = make_result(app, workspace, tmp_path, by_cluster="leiden")
+    outcome = OpenedResults(workspace).get(own).outcome
+    by = ColourBy.parse(f"delta:{own}")
+    plots = services_of(app).plots
+
+    wanted = np.where(outcome.rows >= 0, outcome.margin[outcome.rows], np.nan)
+    np.testing.assert_array_equal(plots.numbers(by), wanted)
+    # A cell of no cluster has no delta; the others are on one scale, the clusters' ends at its ends.
+    codes = np.frombuffer(client.get(f"/api/v1/codes?by={by}").data, np.uint8)
+    assert codes[3] == plots.colours(by).missing
+    assert len(set(codes.tolist())) == len(set(np.unique(outcome.margin).tolist())) + 1
+    assert client.get(f"/api/v1/cells/5?by={by}").json["fields"] == [
+        [f"delta of {workspace.annotation(own).live.name}", number_text(wanted[5])]
+    ]
+    with app.server.test_request_context("/"):
+        app.server.preprocess_request()
+        offered = [option["value"] for option in plot_panel.colour_options(app.server.extensions["iscan"])]
+    assert str(by) in offered
+
+    made = workspace.create_from_existing("by hand", [], CombineRecipe("none"))
+    assert "was not made by a prediction" in client.get(f"/api/v1/codes?by=delta:{made.id}").json["error"]
+    for state in (workspace.annotation(own), made):
+        workspace.delete(state.id, state.version)

@@ -29,7 +29,13 @@ TABLE_BINS = 10
 GENES = "genes"
 """Choice of axes that are two genes, chosen beside it."""
 
-KIND_NAMES = {"annotation": "Annotation", "cluster": "Cluster", "metadata": "Metadata", "selection": "Saved selection"}
+KIND_NAMES = {
+    "annotation": "Annotation",
+    "delta": "Prediction",
+    "cluster": "Cluster",
+    "metadata": "Metadata",
+    "selection": "Saved selection",
+}
 
 
 def layout(services: Services, number: int = 1, start: PlotStart | None = None) -> list[Any]:
@@ -266,6 +272,7 @@ def colour_options(services: Services) -> list[dict[str, Any]]:
     workspace = services.workspace
     found = [("annotation", state.id, state.live.name) for state in workspace.annotations()]
     found += [("annotation", state.id, f"{state.live.name} of {state.live.owner}") for state in workspace.others()]
+    found += [("delta", state.id, f"delta of {state.live.name}") for state in services.results.annotations()]
     columns = [info for info in workspace.study.columns.values() if info.treat_as != "ignore"]
     found += [("cluster", info.name, info.name) for info in columns if info.role == "cluster"]
     found += [("metadata", info.name, info.name) for info in columns if info.role != "cluster"]
