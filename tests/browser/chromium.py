@@ -106,7 +106,10 @@ class Browser:
     # -- pages ---------------------------------------------------------------------------------------------------
 
     def open(self, url: str) -> None:
-        """Go to an address."""
+        """Go to an address; what the page before it says while it is left, with requests on their way, does not count."""
+        self._before += self.errors()
+        self.driver.get("about:blank")
+        self.errors()
         self.driver.get(url)
 
     def resize(self, width: int, height: int) -> None:

@@ -243,12 +243,22 @@ def test_dots_are_reached_by_keys_and_saved(browser: Browser, server: Server) ->
     assert "Enrichment P-Value" in browser.text(".enrichment-tip")
     browser.press(" ")
     browser.until(page.ticked, {("1", "B cell")})
-    browser.js("window.saved = []; URL.createObjectURL = (blob) => (saved.push(blob), 'data:,')")
+    browser.js("""
+        window.saved = [];
+        const made = URL.createObjectURL.bind(URL);
+        URL.createObjectURL = (blob) => (saved.push(blob), made(blob));
+        HTMLAnchorElement.prototype.click = () => {}; // nothing is downloaded""")
     browser.click("#from-enrichment-score [aria-label='Average Enrichment Score as SVG']")
     look = "return new Promise((done) => saved.length ? saved[0].text().then(done) : setTimeout(() => done(''), 50))"
     text = browser.wait(lambda: browser.js(look), "the picture")
     root = ElementTree.fromstring(text)
     assert len(root.findall("{http://www.w3.org/2000/svg}circle")) == n_dots
+    browser.click("#from-enrichment-score [aria-label='Average Enrichment Score as PNG']")
+    look = """const picture = saved.find(({type}) => type === 'image/png');
+        return new Promise((done) => picture ? createImageBitmap(picture).then(({width, height}) => done([width, height]))
+            : setTimeout(() => done(null), 50))"""
+    size = browser.wait(lambda: browser.js(look), "the other picture")
+    assert size == [3 * int(root.attrib["width"]), 3 * int(root.attrib["height"])]
 
 
 def test_sets_are_searched_and_sorted(browser: Browser, server: Server) -> None:
