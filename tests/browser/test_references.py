@@ -1,6 +1,7 @@
 """The page References: what there is, why some cannot be used, and how to get others."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +104,8 @@ def labelled(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def test_a_reference_is_made_of_the_dataset(browser: Browser, labelled: Server, shared: Path) -> None:
+    # Of an earlier attempt, when the test is repeated: its name would be taken.
+    shutil.rmtree(shared / "our_own_cells", ignore_errors=True)
     shell = Shell(browser).open(labelled)
     references = References(browser).open()
     form = MakeReference(browser).open()
@@ -115,6 +118,8 @@ def test_a_reference_is_made_of_the_dataset(browser: Browser, labelled: Server, 
     assert form.ticked() == {name: name != "Unknown" for name in (*dict.fromkeys(LABELS), "Unknown")}
     assert browser.js("return document.getElementById('make-id').value") == "our_own_cells"
     form.submit()
+    # Looked for at once: the message goes away by itself.
+    shell.wait_until_said("Our own cells: It can be chosen now. 4 main and 8 fine labels, ")
     # The list comes back by itself, with what was made.
     browser.wait(lambda: references.rows().get("our_own_cells") == "readyyour folder", "the new reference", 60)
     said = references.details("our_own_cells")
@@ -125,7 +130,6 @@ def test_a_reference_is_made_of_the_dataset(browser: Browser, labelled: Server, 
     # Nobody can tell the halves of a kind apart: they are taken for each other.
     fine = references.test_of("our_own_cells", "fine")
     assert any("T cell b" in taken for _, _, taken in fine.values())
-    shell.wait_until_said("Our own cells: It can be chosen now. 4 main and 8 fine labels, ")
     prediction = PredictionForm(browser).open().choose("our_own_cells").name("by our own")
     prediction.wait_for_preflight("reference marker genes found (100%).")
     assert " labelled with 4 labels." in prediction.wait_until_done(prediction.submit())
