@@ -33,9 +33,10 @@ from iscan_dash.services.jobs import Jobs
 from iscan_dash.services.workspace import Source, Workspace
 from iscan_dash.services.workspaces import Workspaces
 from tests.conftest import Opener
+from tests.core.singler.golden import GOLDEN as PEERS
 from tests.studies import write_study
 
-GOLDEN = Path("/work/shared/golden/enrichment")
+GOLDEN = PEERS / "enrichment"
 LOUVAIN = Source("cluster", "louvain")
 
 needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden files are not here")

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,9 +13,11 @@ from iscan_dash.core.gene_sets.gene_set import check_set_name, mangled, merged, 
 from iscan_dash.core.gene_sets.read import FORMATS
 from iscan_dash.core.gene_sets.write import cellxgene_text, gmt_text, json_text
 from iscan_dash.errors import DataError, NameRefused
+from tests.core.singler.golden import DATA
+from tests.core.singler.golden import GOLDEN as PEERS
 
-REAL = Path("/work/shared/data/genesets")
-GOLDEN = Path("/work/shared/golden/enrichment/sets.gmt")
+REAL = DATA / "genesets"
+GOLDEN = PEERS / "enrichment" / "sets.gmt"
 
 
 def genes_of(read: ReadSets) -> dict[str, tuple[str, ...]]:
