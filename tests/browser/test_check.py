@@ -39,13 +39,20 @@ class Check(Part):
         )
 
     def by(self, column: str) -> None:
-        """Choose the column whose labels are counted."""
+        """Choose the column whose labels are counted, once the server has said which there are."""
+        chosen = self.browser.wait(
+            lambda: self.browser.js(
+                "return [...document.getElementById('check-by').options].find((one) => one.textContent === arguments[0])?.value",
+                column,
+            ),
+            f"the choice {column}",
+        )
         self.browser.js(
             """
             const field = document.getElementById('check-by');
-            field.value = [...field.options].find((option) => option.textContent === arguments[0]).value;
+            field.value = arguments[0];
             field.dispatchEvent(new Event('change', {bubbles: true}));""",
-            column,
+            chosen,
         )
 
     def said(self) -> str:
