@@ -347,7 +347,9 @@ def read_events(path: Path, after: int = 0) -> Iterator[tuple[Event, Change]]:
     """
     try:
         with closing(_connect_to_read(path)) as db:
-            yield from _events(db, after)
+            # Its writer was ended, or is about to go on, before the first commit: the file is there and empty.
+            if db.execute("SELECT 1 FROM sqlite_master").fetchone():
+                yield from _events(db, after)
     except _UNREADABLE as error:
         raise StorageError(f"The journal {path} cannot be read: {error}.") from error
 

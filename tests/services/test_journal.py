@@ -11,7 +11,7 @@ import pytest
 from iscan_dash.core.annotations import Annotation, Change, Header, Label
 from iscan_dash.core.annotations.annotation import absent
 from iscan_dash.errors import StorageError
-from iscan_dash.services.journal import Event, Journal
+from iscan_dash.services.journal import Event, Journal, read_events
 
 LABELS = (Label(0, "Unassigned", "#bbbbbb"), Label(1, 'T "cell", #1', "#112233", "naïve"))
 HEADER = Header("fate", LABELS, "ada", "2026-01-01", "existing", {"sources": [{"kind": "cluster"}]}, "mine")
@@ -102,6 +102,11 @@ def test_an_event_is_on_the_disk_when_append_returns(open_journal: Opener, path:
     open_journal().append(event(), CREATE)
     # Read by another connection while the first is open, as after the process was killed.
     assert rows(path) == 1
+
+
+def test_a_journal_whose_writer_was_ended_before_its_first_commit_has_no_events(path: Path) -> None:
+    path.touch()
+    assert list(read_events(path)) == []
 
 
 def test_settings(open_journal: Opener) -> None:
