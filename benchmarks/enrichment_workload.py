@@ -36,7 +36,7 @@ def workload(n_cells: int, n_sets: int) -> Path:
     with FileLock(f"{path}.lock"):
         if not path.exists():
             part = path.with_suffix(".part.npz")
-            np.savez(part, **_make(n_cells, n_sets))  # type: ignore[arg-type]
+            np.savez(part, **_make(n_cells, n_sets))
             part.replace(path)
     return path
 

@@ -69,7 +69,7 @@ def workload(name: str, n_cells: int) -> Path:
     with FileLock(f"{path}.lock"):
         if not path.exists():
             part = path.with_suffix(".part.npz")
-            np.savez(part, **_make(SHAPES[name], n_cells))  # type: ignore[arg-type]
+            np.savez(part, **_make(SHAPES[name], n_cells))
             part.replace(path)
     return path
 

@@ -123,4 +123,4 @@ def _comments(study: Study, result: EnrichmentResult, *more: str) -> Iterator[st
 
 def _number(value: float) -> str:
     """Write a number with ten digits that count; nothing for NaN."""
-    return "" if value != value else f"{value:.10g}"  # noqa: PLR0124
+    return "" if math.isnan(value) else f"{value:.10g}"

@@ -1,6 +1,7 @@
 """A prediction as files: a table that imports as annotations, and all scores."""
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,4 +110,4 @@ def _texts(codes: np.ndarray, texts: Sequence[str]) -> Iterator[str]:
 
 def _numbers(values: np.ndarray) -> Iterator[str]:
     """Write numbers with six digits that count; nothing for NaN."""
-    return ("," if value != value else f",{value:.6g}" for value in values.tolist())  # noqa: PLR0124
+    return ("," if math.isnan(value) else f",{value:.6g}" for value in values.tolist())

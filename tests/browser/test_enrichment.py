@@ -359,7 +359,10 @@ def test_results_are_renamed_deleted_and_come_back(browser: Browser, server: Ser
     open_result(browser, server)
     browser.click("#shell-tab-enrichment")
     browser.click("#enrichment-tab-results")
-    names = lambda: browser.texts(".enrichment-results .enrichment-name")  # noqa: E731
+
+    def names() -> list[str]:
+        return browser.texts(".enrichment-results .enrichment-name")
+
     browser.until(names, ["Markers"])
     browser.click("[aria-label='Rename Markers']")
     browser.type("#enrichment-rename", "Mine")

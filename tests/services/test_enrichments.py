@@ -88,7 +88,7 @@ def golden_sets() -> tuple[GeneSet, ...]:
 def golden_parameters(**changes: object) -> EnrichmentParameters:
     # One of the edge sets has no exact match, but several by case; the golden tables know only exact ones.
     sets = tuple(own for own in golden_sets() if own.name != "edge_lower_case")
-    return EnrichmentParameters(sets, "Golden", **changes)  # type: ignore[arg-type]
+    return EnrichmentParameters(sets, "Golden", **changes)
 
 
 def run(jobs: Jobs, workspace: Workspace, parameters: EnrichmentParameters, name: str = "Run") -> Job:

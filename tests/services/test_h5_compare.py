@@ -47,7 +47,7 @@ def compare(original: Path, edit: Edit = lambda _: None, **options: object) -> C
     with h5py.File(copy, "r+") as file:
         edit(file)
     with h5py.File(original) as one, h5py.File(copy) as two:
-        return compare_files(one, two, **options)  # type: ignore[arg-type]
+        return compare_files(one, two, **options)
 
 
 def test_a_copy_is_the_same(original: Path) -> None:

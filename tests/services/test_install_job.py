@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from iscan_dash.core.engine.control import Control
 from iscan_dash.core.references import Registry
 from iscan_dash.core.references.registry import State
-from iscan_dash.core.singler import Control
 from iscan_dash.errors import PredictionRefused
 from iscan_dash.services import install, install_job
 from iscan_dash.services.install_job import NO_CELLDEX, InstallJob
@@ -40,7 +40,7 @@ def test_it_installs_and_tells_its_steps(tmp_path: Path, monkeypatch: pytest.Mon
     name, parameters = kind.prepare("Human Primary Cell Atlas", {"reference": "hpca", "other": 1})
     assert (name, parameters) == ("Human Primary Cell Atlas", {"reference": "hpca"})
     control = Control(lambda step, done, total: told.append((step, done, total)))
-    task: Any = Task(None, parameters, tmp_path / "job", control, 1, {"references": str(tmp_path / "installed")})  # type: ignore[arg-type]
+    task: Any = Task(None, parameters, tmp_path / "job", control, 1, {"references": str(tmp_path / "installed")})
     kind.work(task)
     assert told == [("download", 0, 1), ("convert", 0, 1), ("verify", 0, 1), ("verify", 1, 1)]
     assert list(kind.steps(parameters)) == ["download", "convert", "verify"]

@@ -37,7 +37,7 @@ def open_workspace(tmp_path: Path) -> Iterator[Opener]:
     opened: list[Workspace] = []
 
     def open_(**options: object) -> Workspace:
-        opened.append(Workspace(open_study([study]), **{"user": "ada", "folder": tmp_path} | options))  # type: ignore[arg-type]
+        opened.append(Workspace(open_study([study]), **{"user": "ada", "folder": tmp_path} | options))
         return opened[-1]
 
     yield open_

@@ -29,7 +29,7 @@ def study_path(tmp_path: Path) -> Path:
 
 
 def open_all(study_path: Path, **options: object) -> Workspaces:
-    return Workspaces(open_study([study_path]), **{"annotations_dir": study_path.parent / "drafts"} | options)  # type: ignore[arg-type]
+    return Workspaces(open_study([study_path]), **{"annotations_dir": study_path.parent / "drafts"} | options)
 
 
 @pytest.fixture

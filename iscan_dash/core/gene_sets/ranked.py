@@ -1,5 +1,6 @@
 """Tables of differential expression, as Scanpy and Seurat write them, read as the top genes of each group."""
 
+import math
 from collections.abc import Sequence
 
 from iscan_dash.core.words import counted
@@ -84,4 +85,4 @@ def _value(row: Sequence[str], place: int | None) -> float | None:
     except ValueError:
         return None
     # Not a number.
-    return None if value != value else value  # noqa: PLR0124
+    return None if math.isnan(value) else value

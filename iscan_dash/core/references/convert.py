@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 
 from iscan_dash.core.references.manifest import MANIFEST, LabelColumns, LabelCounts, LabelTerms, Manifest
 from iscan_dash.core.references.profiles import read_labels, read_values
@@ -157,4 +158,4 @@ def _terms(labels: Sequence[str | None], terms: Sequence[str | None]) -> dict[st
 
 def _texts(values: Any) -> list[str | None]:
     """Read a column of texts, None where one is missing."""
-    return [None if value is None or value is np.ma.masked or value != value else str(value) for value in values]  # noqa: PLR0124
+    return [None if value is np.ma.masked or pd.isna(value) else str(value) for value in values]

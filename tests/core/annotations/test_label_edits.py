@@ -197,7 +197,7 @@ class TestDetails:
     )
     def test_refusals(self, values: dict[str, object], code: str) -> None:
         with pytest.raises(NameRefused) as refused:
-            label_edits.detail_label(STATE, 1, **values)  # type: ignore[arg-type]
+            label_edits.detail_label(STATE, 1, **values)
         assert refused.value.code == code
 
     def test_a_header_with_details_reads_back(self) -> None:

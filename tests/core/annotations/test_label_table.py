@@ -35,7 +35,7 @@ def two_samples(tmp_path: Path, open_files: Opener) -> Study:
 
 def match(text: str, study: Study, taken: dict[str, str] | None = None, **options: object) -> LabelTable:
     table = read_csv_table(io.BytesIO(text.encode()), "x.csv")
-    return match_table(table, study, taken or {}, **options)  # type: ignore[arg-type]
+    return match_table(table, study, taken or {}, **options)
 
 
 def texts(combined: Combined) -> list[str]:
