@@ -58,8 +58,9 @@ class Ours:
     """iscan-dash."""
 
     def __init__(self, load: dict[str, np.ndarray], threads: int) -> None:
-        from iscan_dash.core.enrichment import MatchedSet, warm_up
-        from iscan_dash.core.singler import Query
+        from iscan_dash.core.engine.query import Query
+        from iscan_dash.core.enrichment.sets import MatchedSet
+        from iscan_dash.core.enrichment.warm_up import warm_up
 
         warm_up()
         self.threads = threads
@@ -72,8 +73,9 @@ class Ours:
 
     def score(self, method: str, n_cells: int) -> np.ndarray:
         """Score all sets; this includes averages, percentages and per-cell P values."""
-        from iscan_dash.core.enrichment import Method, score_sets
-        from iscan_dash.core.singler import Query
+        from iscan_dash.core.engine.query import Query
+        from iscan_dash.core.enrichment.method import Method
+        from iscan_dash.core.enrichment.scoring import score_sets
 
         whole = n_cells == self.matrix.shape[0]
         query = self.query if whole else Query.of(self.genes, self.matrix[:n_cells])
@@ -85,7 +87,9 @@ class Ours:
         """Make scores of several times the cells: for those that follow, other sets stand in."""
         from dataclasses import replace
 
-        from iscan_dash.core.enrichment import MatchedSet, Method, score_sets
+        from iscan_dash.core.enrichment.method import Method
+        from iscan_dash.core.enrichment.scoring import score_sets
+        from iscan_dash.core.enrichment.sets import MatchedSet
 
         rng = np.random.default_rng(1)
         n_genes = self.matrix.shape[1]
@@ -106,7 +110,8 @@ class Ours:
 
     def table(self) -> np.ndarray:
         """Make the statistics of all groups and sets."""
-        from iscan_dash.core.enrichment import group_table, rank_scores
+        from iscan_dash.core.enrichment.group_table import group_table
+        from iscan_dash.core.enrichment.rank_sums import rank_scores
 
         codes = np.resize(self.codes, self.scores.n_cells)
         self.ranked = rank_scores(self.scores, threads=self.threads)
@@ -114,7 +119,7 @@ class Ours:
 
     def regroup(self) -> np.ndarray:
         """Make them for another grouping, with the ranks that are there."""
-        from iscan_dash.core.enrichment import group_table
+        from iscan_dash.core.enrichment.group_table import group_table
 
         codes = np.resize(self.codes[::-1], self.scores.n_cells)
         return group_table(self.scores, codes, 12, ranked=self.ranked, threads=self.threads).minus_log10_p

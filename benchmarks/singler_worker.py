@@ -40,7 +40,9 @@ class Ours:
     """iscan-dash."""
 
     def __init__(self, load: dict[str, np.ndarray], granularity: str, threads: int) -> None:
-        from iscan_dash.core.singler import Query, Reference, warm_up
+        from iscan_dash.core.engine.query import Query
+        from iscan_dash.core.singler.reference import Reference
+        from iscan_dash.core.singler.warm_up import warm_up
 
         warm_up()
         self.threads = threads
@@ -52,13 +54,14 @@ class Ours:
 
     def train(self) -> None:
         """Prepare the reference."""
-        from iscan_dash.core.singler import train
+        from iscan_dash.core.singler.train import train
 
         self.trained = train(self.reference, self.query.genes, threads=self.threads)
 
     def classify(self, tune: bool, repeat: int = 1) -> list[str]:
         """Label the cells, several times over if asked."""
-        from iscan_dash.core.singler import Query, classify
+        from iscan_dash.core.engine.query import Query
+        from iscan_dash.core.singler.classify import classify
 
         query = self.query
         if repeat > 1:
@@ -70,7 +73,8 @@ class Ours:
 
     def dense_classify(self, tune: bool) -> list[str]:
         """Label dense cells."""
-        from iscan_dash.core.singler import Query, classify
+        from iscan_dash.core.engine.query import Query
+        from iscan_dash.core.singler.classify import classify
 
         query = Query.of(self.query.genes, self.dense)
         found = classify(self.trained, query, threshold=0.05 if tune else None, nmads=None, threads=self.threads)

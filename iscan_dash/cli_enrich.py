@@ -63,8 +63,8 @@ def enrich(
     **options: Any,
 ) -> None:
     """Score the cells of a study (DATA) for gene sets, and write a CSV table."""
+    from iscan_dash.core.engine.control import Control
     from iscan_dash.core.selection.mask_codec import encode
-    from iscan_dash.core.singler import Control
     from iscan_dash.services.enrichment import score_study
     from iscan_dash.services.enrichment_parameters import EnrichmentParameters
     from iscan_dash.services.enrichment_result import EnrichmentResult, save_result

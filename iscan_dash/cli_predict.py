@@ -134,7 +134,7 @@ def make_reference_(data: tuple[Path, ...], folder: Path | None, **options: Any)
 
     It goes into your folder of references, or to the installed ones when there is none.
     """
-    from iscan_dash.core.singler import Control
+    from iscan_dash.core.engine.control import Control
     from iscan_dash.services.make_reference import Labels, Wanted, check, keep_reference, make_reference, organism_of
     from iscan_dash.services.processes import processors
 
@@ -199,7 +199,7 @@ def predict(
 ) -> None:
     """Label the cells of a study (DATA) by a reference, and write a CSV table that can be imported."""
     from iscan_dash.core.annotations.names import check_name
-    from iscan_dash.core.singler import Control
+    from iscan_dash.core.engine.control import Control
     from iscan_dash.services.new_file import refuse_existing
     from iscan_dash.services.prediction import Predictor
     from iscan_dash.services.prediction_parameters import Parameters, resolved_name

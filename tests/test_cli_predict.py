@@ -15,10 +15,12 @@ from iscan_dash import __version__
 from iscan_dash.cli import main
 from iscan_dash.core.annotations.csv_table import open_csv_table
 from iscan_dash.core.annotations.label_table import match_table
+from iscan_dash.core.engine.query import Query
 from iscan_dash.core.references import Registry
 from iscan_dash.core.references.load import load_reference
 from iscan_dash.core.references.registry import BUNDLED
-from iscan_dash.core.singler import Query, classify, train
+from iscan_dash.core.singler.classify import classify
+from iscan_dash.core.singler.train import train
 from iscan_dash.core.study import open_study
 from iscan_dash.settings import DEMO_STUDY
 from tests.browser.server import real_data

@@ -10,11 +10,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from iscan_dash import __version__
-from iscan_dash.core import enrichment as engine
+from iscan_dash.core.engine.control import Control
+from iscan_dash.core.enrichment.method import Method
+from iscan_dash.core.enrichment.scores import SetScores
+from iscan_dash.core.enrichment.sets import MatchedSet
 from iscan_dash.core.gene_sets.gene_set import GeneSet, species_of
 from iscan_dash.core.gene_sets.match import FoundSet, GeneIndex, match_set, match_warnings
 from iscan_dash.core.selection.mask_codec import decode
-from iscan_dash.core.singler.control import Control
 from iscan_dash.core.study import Study
 from iscan_dash.core.study.dataset import Dataset
 from iscan_dash.core.study.matrices import MatrixKind
@@ -102,7 +104,7 @@ class Scored:
     parameters: EnrichmentParameters
     preflight: EnrichmentPreflight
     recipe: dict[str, Any]
-    scores: engine.SetScores
+    scores: SetScores
     cells: np.ndarray | None
     warnings: tuple[str, ...]
 
@@ -187,18 +189,22 @@ def score_study(
     Cancelled
         It was cancelled.
     """
+    # Imported late: a server starts without Numba.
+    from iscan_dash.core.enrichment.scoring import score_sets
+    from iscan_dash.core.enrichment.warm_up import is_warm, warm_up
+
     control = control or Control()
     control.tell("match genes", 0, 1)
     preflight = enrichment_preflight(study, parameters)
-    if not engine.is_warm():
+    if not is_warm():
         control.tell("Preparing (once)", 0, 1)
-        engine.warm_up()
+        warm_up()
     cells = chosen_cells(study, parameters)
     with study_query(study, preflight.matrices, cells) as query:
-        scores = engine.score_sets(
+        scores = score_sets(
             query,
             [_for_engine(own) for own in preflight.matched],
-            engine.Method(parameters.method),
+            Method(parameters.method),
             max_rank=parameters.max_rank,
             seed=parameters.seed,
             threads=threads,
@@ -283,14 +289,14 @@ def _gene_index(study: Study, matrices: Sequence[ChosenMatrix]) -> GeneIndex:
     return GeneIndex.of(names, more)
 
 
-def _for_engine(own: FoundSet) -> engine.MatchedSet:
+def _for_engine(own: FoundSet) -> MatchedSet:
     columns = np.concatenate([own.high, own.low])
     weights = np.repeat([1.0, -1.0], [len(own.high), len(own.low)]) if own.n_low else None
-    return engine.MatchedSet(own.name, columns, own.n_high, own.n_low, weights)
+    return MatchedSet(own.name, columns, own.n_high, own.n_low, weights)
 
 
 def _recipe(
-    study: Study, parameters: EnrichmentParameters, preflight: EnrichmentPreflight, scores: engine.SetScores
+    study: Study, parameters: EnrichmentParameters, preflight: EnrichmentPreflight, scores: SetScores
 ) -> dict[str, Any]:
     known = replace(parameters, cells=None)
     return {

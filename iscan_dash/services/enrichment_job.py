@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from iscan_dash.core import enrichment as engine
 from iscan_dash.core.annotations.names import check_name
+from iscan_dash.core.enrichment.rank_sums import rank_scores
 from iscan_dash.core.words import counted
 from iscan_dash.services.enrichment import score_study
 from iscan_dash.services.enrichment_parameters import plain_parameters, read_parameters
@@ -53,7 +53,7 @@ class EnrichmentJob:
         parameters = read_parameters(task.parameters)
         scored = score_study(task.study, parameters, threads=task.threads, control=task.control, folder=folder)
         task.control.tell("rank", 0, 1)
-        ranked = engine.rank_scores(scored.scores, threads=task.threads)
+        ranked = rank_scores(scored.scores, threads=task.threads)
         task.control.tell("save", 0, 1)
         save_result(folder, scored, ranked)
         for text in scored.warnings:

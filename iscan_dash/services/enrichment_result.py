@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from iscan_dash.core import enrichment as engine
+from iscan_dash.core.enrichment.rank_sums import RankedScores, rank_scores
+from iscan_dash.core.enrichment.scores import SetScores
 from iscan_dash.core.selection.mask_codec import decode, encode
 from iscan_dash.errors import StorageError
 from iscan_dash.services.enrichment import Scored
@@ -84,7 +85,7 @@ class EnrichmentResult:
         return int(self.recipe["n_cells"])
 
     @cached_property
-    def scores(self) -> engine.SetScores:
+    def scores(self) -> SetScores:
         """What the engine found.
 
         Raises
@@ -93,12 +94,12 @@ class EnrichmentResult:
             The folder is gone or damaged.
         """
         try:
-            return engine.SetScores.open(self.folder)
+            return SetScores.open(self.folder)
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise _unreadable(self.folder, error) from error
 
     @cached_property
-    def ranked(self) -> engine.RankedScores:
+    def ranked(self) -> RankedScores:
         """The cells ranked by their scores, which no grouping changes; ranked anew where that was not kept.
 
         Raises
@@ -110,13 +111,13 @@ class EnrichmentResult:
             # Mapped, and as plain arrays that might be written to: kernels know no others.
             ranks, ties = (np.asarray(np.load(self.folder / name, mmap_mode="c")) for name in (RANKS, TIES))
         except (OSError, ValueError):
-            return engine.rank_scores(self.scores, threads=processors())
+            return rank_scores(self.scores, threads=processors())
         if ranks.shape != self.scores.score.shape:
-            return engine.rank_scores(self.scores, threads=processors())
-        return engine.RankedScores(ranks, ties)
+            return rank_scores(self.scores, threads=processors())
+        return RankedScores(ranks, ties)
 
 
-def save_result(folder: Path, scored: Scored, ranked: engine.RankedScores | None = None) -> None:
+def save_result(folder: Path, scored: Scored, ranked: RankedScores | None = None) -> None:
     """Complete a folder that has the scores already with what else is kept.
 
     Parameters

@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from iscan_dash.core import enrichment as engine
 from iscan_dash.core.annotations import Annotation
 from iscan_dash.core.annotations.annotation import DEFAULT
 from iscan_dash.core.annotations.combine import Combined
 from iscan_dash.core.annotations.names import check_label, check_name, free_name
+from iscan_dash.core.enrichment.group_table import GroupTable, group_table, p_text, pick_best
+from iscan_dash.core.enrichment.method import COLUMN_TEXT
 from iscan_dash.core.study import CategoryColumn, Study
 from iscan_dash.core.words import counted
 from iscan_dash.errors import EditConflict, EnrichmentRefused, NameRefused, StorageError, UnknownColumn
@@ -163,7 +164,7 @@ class GroupedScores:
     stamp: str
     groups: tuple[Group, ...]
     codes: np.ndarray = field(repr=False)
-    table: engine.GroupTable = field(repr=False)
+    table: GroupTable = field(repr=False)
     n_empty: int
 
     @property
@@ -182,7 +183,7 @@ class GroupedScores:
     @cached_property
     def best(self) -> list[int | None]:
         """The set that is suggested for each group."""
-        return engine.pick_best(self.table)
+        return pick_best(self.table)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything that a page shows, as plain values."""
@@ -200,7 +201,7 @@ class GroupedScores:
             "p": _texts(table.minus_log10_p),
             "adjusted_p": _texts(table.minus_log10_adjusted),
             "best": self.best,
-            "definitions": dict(engine.COLUMN_TEXT),
+            "definitions": dict(COLUMN_TEXT),
             "warnings": self.warnings,
             "order_groups": _clustered(table.score),
             "order_sets": _clustered(table.score.T),
@@ -668,7 +669,7 @@ def group_scores(
         number_of[-1] = len(groups)
         groups.append(Group(None, int(tally[0])))
     own = number_of[codes]
-    table = engine.group_table(result.scores, own, len(groups), ranked=result.ranked, threads=processors())
+    table = group_table(result.scores, own, len(groups), ranked=result.ranked, threads=processors())
     n_empty = len(column.labels) - len(present)
     return GroupedScores(result, by, column.name, stamp, tuple(groups), own, table, n_empty)
 
@@ -787,7 +788,7 @@ def _plain(value: float) -> float | None:
 
 
 def _texts(values: np.ndarray) -> list[list[str]]:
-    return [[engine.p_text(value) for value in row] for row in values.tolist()]
+    return [[p_text(value) for value in row] for row in values.tolist()]
 
 
 def _clustered(values: np.ndarray) -> list[int]:

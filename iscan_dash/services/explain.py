@@ -8,7 +8,6 @@ import numpy as np
 
 from iscan_dash.core.cell_values import cell_values
 from iscan_dash.core.markers import Comparer
-from iscan_dash.core.singler.lead import contributions, pair_markers
 from iscan_dash.core.study import Study
 from iscan_dash.core.study.matrices import KIND_TEXT
 from iscan_dash.errors import PredictionRefused
@@ -168,6 +167,9 @@ def _decide(
     matrix: str,
     check: Callable[[], None],
 ) -> Decision:
+    # Imported late: a server starts without Numba.
+    from iscan_dash.core.singler.lead import contributions, pair_markers
+
     trained, sample = prepared.trained, comparer.sample
     for name in (label, other):
         if name not in trained.labels:

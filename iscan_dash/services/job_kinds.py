@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from iscan_dash.core.singler.control import Control
+from iscan_dash.core.engine.control import Control
 from iscan_dash.core.study import Study
 from iscan_dash.services.job_table import Job
 from iscan_dash.services.workspace import Workspace

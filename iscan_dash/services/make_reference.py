@@ -14,13 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from iscan_dash import __version__
 from iscan_dash.core.annotations.level_check import check_levels
+from iscan_dash.core.engine.control import Control
 from iscan_dash.core.references.convert import write_reference
 from iscan_dash.core.references.manifest import SLUG, LabelColumns, LabelTerms, Manifest
 from iscan_dash.core.references.pooling import RARE_CELLS, Pools, deal
 from iscan_dash.core.references.registry import Registry, printable
 from iscan_dash.core.references.self_test import FILE, GranularityTest, SelfTest, compare
 from iscan_dash.core.references.verify import verify
-from iscan_dash.core.singler import Control, Reference, classify, is_warm, pseudo_bulk, train, warm_up
+from iscan_dash.core.singler.reference import Reference
 from iscan_dash.core.study import CategoryColumn, Study
 from iscan_dash.core.study.genes import inspect_genes
 from iscan_dash.core.study.matrices import MatrixKind
@@ -285,6 +286,10 @@ def make_reference(
     Cancelled
         It was cancelled.
     """
+    # Imported late: a server starts without Numba.
+    from iscan_dash.core.singler.pseudo_bulk import pseudo_bulk
+    from iscan_dash.core.singler.warm_up import is_warm, warm_up
+
     control = control or Control()
     for problem in check(wanted).values():
         raise PredictionRefused(problem)
@@ -341,6 +346,9 @@ def _test(
     control: Control,
 ) -> dict[str, GranularityTest]:
     """Label the cells that were left out, by granularity."""
+    from iscan_dash.core.singler.classify import classify
+    from iscan_dash.core.singler.train import train
+
     total = int(tested.sum())
     if not total:
         return {kind: GranularityTest(labels=()) for kind in references}

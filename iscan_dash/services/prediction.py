@@ -5,15 +5,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 
 from iscan_dash import __version__
+from iscan_dash.core.engine.control import Control
 from iscan_dash.core.references.load import LoadedReference, load_reference
 from iscan_dash.core.references.registry import Registry
-from iscan_dash.core.singler import Control, Trained, classify, is_warm, pseudo_bulk, train, warm_up
 from iscan_dash.core.study import Study
 from iscan_dash.core.study.columns import CategoryColumn
 from iscan_dash.core.study.genes import inspect_genes
@@ -22,6 +22,9 @@ from iscan_dash.services.prediction_parameters import METHOD, QUANTILE, Paramete
 from iscan_dash.services.prediction_result import NO_GROUP, NOT_CHOSEN, Prediction, Preflight, with_cutoffs
 from iscan_dash.services.study_query import ChosenMatrix, choose_matrices, gene_names, study_query
 from iscan_dash.services.trained_cache import TrainedCache
+
+if TYPE_CHECKING:
+    from iscan_dash.core.singler.train import Trained
 
 LEAST_GENES = 250
 LEAST_SHARE = 0.2
@@ -66,7 +69,7 @@ class Prepared:
 
     reference: LoadedReference
     genes: tuple[str | None, ...]
-    trained: Trained
+    trained: "Trained"
     preflight: Preflight
 
 
@@ -133,6 +136,10 @@ class Predictor:
         Cancelled
             It was cancelled; nothing is left behind.
         """
+        # Numba takes a quarter of a second to import, and a server starts without it.
+        from iscan_dash.core.singler.classify import classify
+        from iscan_dash.core.singler.pseudo_bulk import pseudo_bulk
+
         if threads < 1:
             raise PredictionRefused("The number of threads must be at least 1.")
         control = control or Control()
@@ -166,6 +173,8 @@ class Predictor:
         return Prediction(parameters, plan.preflight, _recipe(study, plan), rows, left_out, classified, names)
 
     def _plan(self, study: Study, parameters: Parameters, threads: int, control: Control | None = None) -> _Plan:
+        from iscan_dash.core.singler.warm_up import is_warm, warm_up
+
         parameters.check()
         # Found anew each time: a reference may have been replaced meanwhile.
         entry = self._registry.ready(parameters.reference)
@@ -215,7 +224,9 @@ class Predictor:
     def _load_reference(self, id_: str, granularity: str, _checksum: str) -> LoadedReference:
         return load_reference(self._registry, id_, granularity)
 
-    def _trained(self, reference: LoadedReference, genes: Sequence[str | None], threads: int) -> Trained:
+    def _trained(self, reference: LoadedReference, genes: Sequence[str | None], threads: int) -> "Trained":
+        from iscan_dash.core.singler.train import train
+
         key = [reference.checksum, reference.granularity, *map(str, reference.profiles.names), None, *genes]
         return self._cache.get(key, lambda: train(reference.profiles, genes, threads=threads))
 
@@ -310,5 +321,5 @@ def _recipe(study: Study, plan: _Plan) -> dict[str, Any]:
         "markers_found": plan.preflight.n_found,
         "markers": plan.preflight.n_markers,
         "fingerprint": study.fingerprint,
-        "versions": {"iscan-dash": __version__, "numba": numba.__version__, "numpy": np.__version__},
+        "versions": {"iscan-dash": __version__, "numba": version("numba"), "numpy": np.__version__},
     }

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from iscan_dash.core.singler import Classified, prune
+from iscan_dash.core.singler.prune import prune
 from iscan_dash.core.words import counted
 from iscan_dash.services.prediction_parameters import Parameters
 from iscan_dash.services.study_query import ChosenMatrix
+
+if TYPE_CHECKING:
+    from iscan_dash.core.singler.classify import Classified
 
 REASONS = ("", "pruned", "no marker genes detected", "no group", "sample not chosen")
 """Why a cell has no label, by number."""
@@ -88,7 +91,7 @@ class Prediction:
     recipe: dict[str, Any]
     rows: np.ndarray
     left_out: np.ndarray
-    classified: Classified
+    classified: "Classified"
     groups: tuple[str, ...] | None
 
     @property
@@ -196,7 +199,7 @@ def _second(scores: np.ndarray, label: np.ndarray) -> np.ndarray:
     return second
 
 
-def with_cutoffs(classified: Classified, parameters: Parameters) -> Classified:
+def with_cutoffs(classified: "Classified", parameters: Parameters) -> "Classified":
     """Prune by the cutoffs of some parameters."""
     limit = -np.inf if parameters.min_diff_med is None else parameters.min_diff_med
     first, tuned = classified.first, classified.tuned

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from iscan_dash.core.singler.query import Query
+from iscan_dash.core.engine.query import Query
 from iscan_dash.core.study import Study
 from iscan_dash.core.study.blocks import Block, RowBlocks
 from iscan_dash.core.study.dataset import Dataset

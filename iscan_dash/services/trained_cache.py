@@ -14,13 +14,15 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
 from platformdirs import user_cache_path
 
 from iscan_dash import __version__
-from iscan_dash.core.singler.train import Trained
+
+if TYPE_CHECKING:
+    from iscan_dash.core.singler.train import Trained
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class TrainedCache:
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder or user_cache_path("iscan-dash") / "trained"
 
-    def get(self, key: Sequence[str | None], make: Callable[[], Trained]) -> Trained:
+    def get(self, key: Sequence[str | None], make: Callable[[], "Trained"]) -> "Trained":
         """Return what is kept under a key, else make and keep it.
 
         Parameters
@@ -63,6 +65,9 @@ class TrainedCache:
 
 
 def _digest(key: Sequence[str | None]) -> str:
+    # Imported late: a server starts without Numba.
+    from iscan_dash.core.singler.train import Trained
+
     digest = hashlib.blake2b(f"{__version__}\n{sorted(_fields(Trained))}\n".encode(), digest_size=16)
     for part in key:
         # Lengths keep ["ab", "c"] and ["a", "bc"] apart.
@@ -71,7 +76,9 @@ def _digest(key: Sequence[str | None]) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path) -> Trained | None:
+def _read(path: Path) -> "Trained | None":
+    from iscan_dash.core.singler.train import Trained
+
     try:
         with np.load(path, allow_pickle=False) as arrays:
             trained: Trained = _unpack(Trained, arrays, "")
@@ -86,7 +93,7 @@ def _read(path: Path) -> Trained | None:
     return trained
 
 
-def _write(path: Path, trained: Trained) -> None:
+def _write(path: Path, trained: "Trained") -> None:
     arrays: dict[str, np.ndarray] = {}
     _pack(trained, arrays, "")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

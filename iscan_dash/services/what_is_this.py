@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from iscan_dash.core.engine.query import Query
 from iscan_dash.core.markers import GeneSums
-from iscan_dash.core.singler import Query, classify
 from iscan_dash.core.study import Study
 from iscan_dash.core.study.matrices import MatrixKind
 from iscan_dash.errors import PredictionRefused
@@ -112,6 +112,9 @@ class Namer:
         PredictionRefused, UnknownColumn
             It cannot be said; the message says why and what to do.
         """
+        # Imported late: a server starts without Numba.
+        from iscan_dash.core.singler.classify import classify
+
         if not mask.any():
             raise PredictionRefused("Select cells first.")
         # Both are begun before either is waited for.

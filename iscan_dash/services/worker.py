@@ -19,7 +19,7 @@ from typing import IO, Any, NoReturn
 
 import psutil
 
-from iscan_dash.core.singler.control import Control
+from iscan_dash.core.engine.control import Control
 from iscan_dash.core.study import Choices, open_study
 from iscan_dash.errors import IscanError
 from iscan_dash.services.job_kinds import Task, load_kind

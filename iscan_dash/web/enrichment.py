@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from iscan_dash.core.annotations.names import check_name, free_name
-from iscan_dash.core.enrichment import METHOD_TEXT, Method
+from iscan_dash.core.enrichment.method import METHOD_TEXT, Method
 from iscan_dash.core.gene_sets import GeneSet
 from iscan_dash.errors import EnrichmentRefused, IscanError, NameRefused
 from iscan_dash.services.enrichment import enrichment_preflight

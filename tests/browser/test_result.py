@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 
-from iscan_dash.core.singler import prune
+from iscan_dash.core.singler.prune import prune
 from iscan_dash.services.results import PredictionResult
 from tests.browser.chromium import Browser
 from tests.browser.conftest import Serve

@@ -5,9 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iscan_dash.core.review import cell_doubts, cell_labels, group_doubts, usual_labels
-from iscan_dash.core.singler import prune
 from iscan_dash.core.singler.outcome import Outcome
-from iscan_dash.core.singler.prune import margins
+from iscan_dash.core.singler.prune import margins, prune
 
 LABELS = ("a", "b", "c")
 

@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 
 from iscan_dash.core.annotations.combine import CombineRecipe
+from iscan_dash.core.engine.control import Cancelled, Control
 from iscan_dash.core.references import Registry
 from iscan_dash.core.references.load import load_reference
 from iscan_dash.core.references.pooling import deal
 from iscan_dash.core.references.registry import State
 from iscan_dash.core.references.self_test import read_self_test
 from iscan_dash.core.references.verify import verify
-from iscan_dash.core.singler import Cancelled, Control
 from iscan_dash.core.study import Study
 from iscan_dash.errors import PredictionRefused, StorageError, UnknownColumn
 from iscan_dash.services import make_reference as module

@@ -9,9 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from iscan_dash.core.engine.control import Cancelled, Control
+from iscan_dash.core.engine.query import Query
 from iscan_dash.core.references import Registry
 from iscan_dash.core.references.load import load_reference
-from iscan_dash.core.singler import Cancelled, Control, Query, classify, prune, train
+from iscan_dash.core.singler.classify import classify
+from iscan_dash.core.singler.prune import prune
+from iscan_dash.core.singler.train import train
 from iscan_dash.core.study import Study
 from iscan_dash.errors import IscanError, NameRefused, PredictionRefused
 from iscan_dash.services import prediction as prediction_module
@@ -365,7 +369,7 @@ class TestRun:
         def never(*_: Any, **__: Any) -> None:
             raise AssertionError("it is kept")
 
-        monkeypatch.setattr(prediction_module, "train", never)
+        monkeypatch.setattr("iscan_dash.core.singler.train.train", never)
         assert same(predictor.predict(study, Parameters("gut")), before)
 
     def test_a_reference_that_is_replaced_meanwhile(

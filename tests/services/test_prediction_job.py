@@ -14,7 +14,7 @@ import pytest
 
 from iscan_dash.core.annotations.combine import CombineRecipe
 from iscan_dash.core.references import Registry
-from iscan_dash.core.singler import prune
+from iscan_dash.core.singler.prune import prune
 from iscan_dash.core.study import Study
 from iscan_dash.errors import EditConflict, NameRefused, PredictionRefused, StorageError
 from iscan_dash.services import result_files, results

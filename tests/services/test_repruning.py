@@ -9,9 +9,8 @@ import pytest
 
 from iscan_dash.core.annotations import Annotation
 from iscan_dash.core.annotations.combine import Combined
-from iscan_dash.core.singler import prune
 from iscan_dash.core.singler.outcome import Outcome
-from iscan_dash.core.singler.prune import margins
+from iscan_dash.core.singler.prune import margins, prune
 from iscan_dash.core.study import open_study
 from iscan_dash.errors import EditConflict, PredictionRefused
 from iscan_dash.services.repruning import Cutoffs, Repruning

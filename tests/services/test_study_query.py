@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from iscan_dash.core.singler.query import Query
+from iscan_dash.core.engine.query import Query
 from iscan_dash.core.study.matrices import MatrixKind
 from iscan_dash.errors import PredictionRefused, UnknownColumn
 from iscan_dash.services.study_query import choose_matrices, gene_names, study_query

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from iscan_dash.core.singler import Reference, Trained, train
+from iscan_dash.core.singler.reference import Reference
+from iscan_dash.core.singler.train import Trained, train
 from iscan_dash.services import trained_cache
 from iscan_dash.services.trained_cache import TrainedCache
 from tests.references import LABELS, gene_names, some_profiles

@@ -15,9 +15,9 @@ from dash import Dash
 from flask.testing import FlaskClient
 
 from iscan_dash.core.annotations.combine import CombineRecipe
-from iscan_dash.core.singler import prune
 from iscan_dash.core.singler.explain import why
 from iscan_dash.core.singler.outcome import group_scores
+from iscan_dash.core.singler.prune import prune
 from iscan_dash.core.study.columns import number_text
 from iscan_dash.services.explain import Decision
 from iscan_dash.services.opened_results import OpenedResults

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from iscan_dash.core.singler._kernel import kernel
+from iscan_dash.core.engine.kernel import kernel
 
 OK, NEGATIVE, UNSORTED = 0, -1, -2
 """What the kernels say of the values they read."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import gammaln
 
-from iscan_dash.core.singler._kernel import kernel
+from iscan_dash.core.engine.kernel import kernel
 
 LARGE = 200.0
 """Shape of a gamma distribution from which on its tail is taken from an expansion, with errors below 1 / LARGE**2."""

@@ -9,7 +9,7 @@ from scipy.special import log_ndtr
 
 from iscan_dash.core.enrichment.rank_sums import RankedScores, rank_scores
 from iscan_dash.core.enrichment.scores import SetScores
-from iscan_dash.core.singler._kernel import kernel
+from iscan_dash.core.enrichment.totals import DETECTED, EXPRESSION, N_TOTALS, OWN_P, RANK, SCORE
 
 FEWEST = 3
 """Cells that a group and its rest must have for a test."""
@@ -17,9 +17,6 @@ FEWEST = 3
 ALPHA = 0.05
 """Adjusted P up to which a suggestion is made."""
 
-N_TOTALS = 5
-SCORE, RANK, EXPRESSION, DETECTED, OWN_P = range(N_TOTALS)
-"""What is summed over the cells of a group."""
 _LN10 = math.log(10.0)
 
 
@@ -100,8 +97,9 @@ def group_table(
 
     Examples
     --------
-    >>> from iscan_dash.core.enrichment import MatchedSet, score_sets
-    >>> from iscan_dash.core.singler import Query
+    >>> from iscan_dash.core.enrichment.scoring import score_sets
+    >>> from iscan_dash.core.enrichment.sets import MatchedSet
+    >>> from iscan_dash.core.engine.query import Query
     >>> values = np.array([[5.0, 0, 1], [4, 0, 1], [3, 0, 1], [0, 2, 1], [0, 3, 1], [0, 4, 1]])
     >>> query = Query.of(["CD3D", "LYZ", "ACTB"], values)
     >>> table = group_table(
@@ -141,6 +139,8 @@ def group_table(
 
 def _totals(scores: SetScores, ranks: np.ndarray, codes: np.ndarray, n_groups: int, threads: int) -> np.ndarray:
     """Sum what is known of the cells over the groups, first those in none; shape (N_TOTALS, 1 + n_groups, n_sets)."""
+    from iscan_dash.core.enrichment.group_kernels import add_cells
+
     totals = np.zeros((scores.n_sets, 1 + n_groups, N_TOTALS))
 
     def work(own: int) -> None:
@@ -152,36 +152,6 @@ def _totals(scores: SetScores, ranks: np.ndarray, codes: np.ndarray, n_groups: i
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, range(scores.n_sets)))
     return np.ascontiguousarray(totals.transpose(2, 1, 0))
-
-
-@kernel
-def add_cells(
-    codes: np.ndarray,
-    ranks: np.ndarray,
-    score: np.ndarray,
-    expression: np.ndarray,
-    detected: np.ndarray,
-    minus_log10_p: np.ndarray,
-    totals: np.ndarray,
-) -> None:
-    """Add what is known of each cell to the totals of its group, for one set.
-
-    Parameters
-    ----------
-    codes
-        Group of each cell, -1 for none, int64.
-    ranks, score, expression, detected, minus_log10_p
-        What is known of the cells, see `RankedScores` and `SetScores`.
-    totals
-        Changed, shape (1 + n_groups, N_TOTALS), float64.
-    """
-    for cell in range(len(codes)):
-        own = totals[codes[cell] + 1]
-        own[SCORE] += score[cell]
-        own[RANK] += ranks[cell]
-        own[EXPRESSION] += expression[cell]
-        own[DETECTED] += detected[cell]
-        own[OWN_P] += minus_log10_p[cell]
 
 
 def _of_others(totals: np.ndarray) -> np.ndarray:

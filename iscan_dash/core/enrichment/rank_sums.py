@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from iscan_dash.core.enrichment.scores import SetScores
-from iscan_dash.core.singler._kernel import kernel
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +35,9 @@ def rank_scores(scores: SetScores, *, threads: int = 1) -> RankedScores:
     threads
         Threads to use.
     """
+    # Imported late: a server starts without Numba.
+    from iscan_dash.core.enrichment.group_kernels import rank_ordered
+
     ranks = np.zeros((scores.n_sets, scores.n_cells), np.uint32)
     ties = np.zeros(scores.n_sets)
 
@@ -47,35 +49,3 @@ def rank_scores(scores: SetScores, *, threads: int = 1) -> RankedScores:
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, range(scores.n_sets)))
     return RankedScores(ranks, ties)
-
-
-@kernel
-def rank_ordered(values: np.ndarray, order: np.ndarray, ranks: np.ndarray) -> float:
-    """Rank values whose order is known.
-
-    Parameters
-    ----------
-    values, order
-        The values, float64, and the positions that sort them, int64.
-    ranks
-        Filled with twice the rank of each, uint32.
-
-    Returns
-    -------
-    float
-        Sum of t**3 - t over the groups of t equal values.
-    """
-    n_values = len(values)
-    ties = 0.0
-    start = 0
-    while start < n_values:
-        value = values[order[start]]
-        end = start + 1
-        while end < n_values and values[order[end]] == value:
-            end += 1
-        for place in range(start, end):
-            ranks[order[place]] = start + end + 1
-        size = np.float64(end - start)
-        ties += size * size * size - size
-        start = end
-    return ties

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
+from iscan_dash.core.engine.control import Control, in_order
+from iscan_dash.core.engine.kernel import kernel
+from iscan_dash.core.engine.query import Block, Query, prepared
 from iscan_dash.core.enrichment.cell_ranks import NEGATIVE, UNSORTED, expressed, space_for, weigh
 from iscan_dash.core.enrichment.competitive import N_KNOWN, Draws, describe, draws_of, tail
 from iscan_dash.core.enrichment.linear import slope_t, ulm_weights
@@ -16,9 +19,6 @@ from iscan_dash.core.enrichment.method import RANKED, Method
 from iscan_dash.core.enrichment.module import module_weights
 from iscan_dash.core.enrichment.scores import SetScores, room
 from iscan_dash.core.enrichment.sets import Halves, Inverted, MatchedSet, halve, invert
-from iscan_dash.core.singler._kernel import kernel
-from iscan_dash.core.singler.control import Control, in_order
-from iscan_dash.core.singler.query import Block, Query, prepared
 from iscan_dash.core.study.matrices import MatrixKind
 from iscan_dash.errors import EnrichmentRefused
 

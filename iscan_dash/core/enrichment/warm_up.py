@@ -9,12 +9,12 @@ import numba
 import numpy as np
 from scipy import sparse
 
+from iscan_dash.core.engine.kernel import CACHE_FOLDER
+from iscan_dash.core.engine.query import Query
 from iscan_dash.core.enrichment.group_table import group_table
 from iscan_dash.core.enrichment.method import Method
 from iscan_dash.core.enrichment.scoring import score_sets
 from iscan_dash.core.enrichment.sets import MatchedSet
-from iscan_dash.core.singler._kernel import CACHE_FOLDER
-from iscan_dash.core.singler.query import Query
 from iscan_dash.core.study.matrices import MatrixKind
 
 

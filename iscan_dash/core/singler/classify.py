@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from iscan_dash.core.singler.control import Control
+from iscan_dash.core.engine.control import Control
+from iscan_dash.core.engine.query import Query
 from iscan_dash.core.singler.fine_tune import Tuned, tune_all
 from iscan_dash.core.singler.first_pass import FirstPass, scored
 from iscan_dash.core.singler.prune import Pruned, prune
-from iscan_dash.core.singler.query import Query
 from iscan_dash.core.singler.train import Trained
 
 PRUNED = "pruned"
@@ -94,7 +94,8 @@ def classify(
 
     Examples
     --------
-    >>> from iscan_dash.core.singler import Reference, train
+    >>> from iscan_dash.core.singler.reference import Reference
+    >>> from iscan_dash.core.singler.train import train
     >>> values = np.array([[5.0, 0.0, 1.0], [0.5, 7.0, 1.0]])
     >>> reference = Reference(["CD3D", "LYZ", "ACTB"], values, ["T cell", "Monocyte"])
     >>> query = Query.of(["LYZ", "ACTB", "CD3D"], np.array([[0.0, 2.0, 3.0], [4.0, 2.0, 0.0]]))

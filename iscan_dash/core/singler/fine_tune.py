@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from iscan_dash.core.singler._kernel import kernel, popcount
+from iscan_dash.core.engine.control import Control, in_order
+from iscan_dash.core.engine.kernel import kernel, popcount
+from iscan_dash.core.engine.query import Query
 from iscan_dash.core.singler.cells import RankedCells, joined
-from iscan_dash.core.singler.control import Control, in_order
 from iscan_dash.core.singler.first_pass import FirstPass, ranked
 from iscan_dash.core.singler.gene_sets import n_words, unite, unpack
 from iscan_dash.core.singler.order_statistics import LANES
-from iscan_dash.core.singler.query import Query
 from iscan_dash.core.singler.ranks import PROFILE_MULTIPLE
 from iscan_dash.core.singler.scoring import (
     Quantile,

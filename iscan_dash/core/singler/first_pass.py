@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from iscan_dash.core.singler._kernel import kernel
+from iscan_dash.core.engine.control import Control, in_order
+from iscan_dash.core.engine.kernel import kernel
+from iscan_dash.core.engine.query import Block, Query, prepared
 from iscan_dash.core.singler.cells import (
     MISSING,
     REPEATED,
@@ -17,9 +19,7 @@ from iscan_dash.core.singler.cells import (
     spread,
     take_columns,
 )
-from iscan_dash.core.singler.control import Control, in_order
 from iscan_dash.core.singler.order_statistics import LANES
-from iscan_dash.core.singler.query import Block, Query, prepared
 from iscan_dash.core.singler.scoring import (
     Quantile,
     best_two,

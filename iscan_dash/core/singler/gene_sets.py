@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from iscan_dash.core.singler._kernel import kernel, popcount
+from iscan_dash.core.engine.kernel import kernel, popcount
 from iscan_dash.core.singler.markers import Markers
 
 WORD = 64

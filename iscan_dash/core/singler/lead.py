@@ -68,7 +68,8 @@ def contributions(
 
     Examples
     --------
-    >>> from iscan_dash.core.singler import Reference, train
+    >>> from iscan_dash.core.singler.reference import Reference
+    >>> from iscan_dash.core.singler.train import train
     >>> values = np.array([[5.0, 0.0, 1.0], [0.5, 7.0, 1.0]])
     >>> trained = train(Reference(["CD3D", "LYZ", "ACTB"], values, ["T cell", "Monocyte"]), ["CD3D", "LYZ", "ACTB"])
     >>> genes = pair_markers(trained, 1, 0).genes

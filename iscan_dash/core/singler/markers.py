@@ -7,7 +7,7 @@ from math import floor, log2
 
 import numpy as np
 
-from iscan_dash.core.singler._kernel import kernel
+from iscan_dash.core.engine.kernel import kernel
 from iscan_dash.core.singler.order_statistics import LANES, keep_largest
 from iscan_dash.errors import PredictionRefused
 

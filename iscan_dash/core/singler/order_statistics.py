@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from iscan_dash.core.singler._kernel import kernel
+from iscan_dash.core.engine.kernel import kernel
 
 LANES = 16
 """Columns that are worked on side by side: two registers of AVX-512, four of AVX2."""

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from iscan_dash.core.singler._kernel import kernel
-from iscan_dash.core.singler.control import Control
-from iscan_dash.core.singler.query import Query, prepared
+from iscan_dash.core.engine.control import Control
+from iscan_dash.core.engine.kernel import kernel
+from iscan_dash.core.engine.query import Query, prepared
 from iscan_dash.core.study.matrices import MatrixKind
 from iscan_dash.errors import PredictionRefused
 

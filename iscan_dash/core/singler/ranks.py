@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from iscan_dash.core.singler._kernel import kernel
+from iscan_dash.core.engine.kernel import kernel
 
 PROFILE_MULTIPLE = 32
 """Rows of ranks are padded to a multiple of this: one register of AVX-512 holds 32 of them."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from iscan_dash.core.singler._kernel import kernel
+from iscan_dash.core.engine.kernel import kernel
 from iscan_dash.core.singler.order_statistics import LANES, keep_largest
 
 _MOST = 2**31 - 1

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from iscan_dash.core.singler._kernel import kernel, popcount
+from iscan_dash.core.engine.kernel import kernel, popcount
 from iscan_dash.core.singler.gene_sets import n_words, unpack
 from iscan_dash.core.singler.ranks import ProfileRanks
 

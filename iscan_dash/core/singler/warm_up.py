@@ -9,10 +9,10 @@ import numba
 import numpy as np
 from scipy import sparse
 
-from iscan_dash.core.singler._kernel import CACHE_FOLDER
+from iscan_dash.core.engine.kernel import CACHE_FOLDER
+from iscan_dash.core.engine.query import Query
 from iscan_dash.core.singler.classify import classify
 from iscan_dash.core.singler.pseudo_bulk import pseudo_bulk
-from iscan_dash.core.singler.query import Query
 from iscan_dash.core.singler.reference import Reference
 from iscan_dash.core.singler.train import train
 from iscan_dash.core.study.matrices import MatrixKind

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from iscan_dash.core.enrichment import MatchedSet
-from iscan_dash.core.singler import Query
+from iscan_dash.core.engine.query import Query
+from iscan_dash.core.enrichment.sets import MatchedSet
 from tests.core.singler.golden import GOLDEN
 
 FOLDER = GOLDEN / "enrichment"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special, stats
 
-from iscan_dash.core.enrichment import MatchedSet
+from iscan_dash.core.enrichment.sets import MatchedSet
 
 
 def weights(cell: np.ndarray, max_rank: int, is_expected: bool = False) -> np.ndarray:

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from iscan_dash.core.enrichment import MatchedSet, Method, SetScores, group_table, score_sets
-from iscan_dash.core.singler import Query
+from iscan_dash.core.engine.query import Query
+from iscan_dash.core.enrichment.group_table import group_table
+from iscan_dash.core.enrichment.method import Method
+from iscan_dash.core.enrichment.scores import SetScores
+from iscan_dash.core.enrichment.scoring import score_sets
+from iscan_dash.core.enrichment.sets import MatchedSet
 from tests.core.enrichment.golden import FOLDER, columns, groups, needs_golden, pbmc, pbmc_sets, rows
 
 pytestmark = needs_golden

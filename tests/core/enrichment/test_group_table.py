@@ -8,19 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from iscan_dash.core.enrichment import (
-    COLUMN_TEXT,
-    GroupTable,
-    MatchedSet,
-    Method,
-    SetScores,
-    adjust,
-    group_table,
-    p_text,
-    pick_best,
-    rank_scores,
-    score_sets,
-)
+from iscan_dash.core.enrichment.group_table import GroupTable, adjust, group_table, p_text, pick_best
+from iscan_dash.core.enrichment.method import COLUMN_TEXT, Method
+from iscan_dash.core.enrichment.rank_sums import rank_scores
+from iscan_dash.core.enrichment.scores import SetScores
+from iscan_dash.core.enrichment.scoring import score_sets
+from iscan_dash.core.enrichment.sets import MatchedSet
 from tests.core.enrichment import plain
 from tests.core.enrichment.test_scores import cells, query_of, sets_of
 

@@ -21,8 +21,8 @@ from iscan_dash.core.enrichment.competitive import (
     tail,
     tail_table,
 )
+from iscan_dash.core.enrichment.group_kernels import rank_ordered
 from iscan_dash.core.enrichment.module import bins_of, choose_controls
-from iscan_dash.core.enrichment.rank_sums import rank_ordered
 from tests.core.enrichment import plain
 
 SEEDS = st.integers(0, 10_000)

@@ -9,9 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from iscan_dash.core.enrichment import MatchedSet, Method, SetScores, score_sets
-from iscan_dash.core.enrichment.scores import ARRAYS
-from iscan_dash.core.singler import Cancelled, Control, Query
+from iscan_dash.core.engine.control import Cancelled, Control
+from iscan_dash.core.engine.query import Query
+from iscan_dash.core.enrichment.method import Method
+from iscan_dash.core.enrichment.scores import ARRAYS, SetScores
+from iscan_dash.core.enrichment.scoring import score_sets
+from iscan_dash.core.enrichment.sets import MatchedSet
 from iscan_dash.core.study.matrices import MatrixKind
 from iscan_dash.errors import EnrichmentRefused
 from tests.core.enrichment import plain

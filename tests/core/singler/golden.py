@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from iscan_dash.core.singler import Query, Reference
+from iscan_dash.core.engine.query import Query
+from iscan_dash.core.singler.reference import Reference
 from tests.browser.server import STUDY_FILES
 
 DATA = Path(os.environ.get("ISCAN_TEST_DATA", STUDY_FILES))

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from iscan_dash.core.singler import Reference, classify, prune, pseudo_bulk, train
 from iscan_dash.core.singler import outcome as outcome_module
+from iscan_dash.core.singler.classify import classify
 from iscan_dash.core.singler.explain import why
 from iscan_dash.core.singler.lead import contributions, pair_markers
 from iscan_dash.core.singler.outcome import Outcome, group_scores, margin_histogram
-from iscan_dash.core.singler.prune import margins
+from iscan_dash.core.singler.prune import margins, prune
+from iscan_dash.core.singler.pseudo_bulk import pseudo_bulk
+from iscan_dash.core.singler.reference import Reference
+from iscan_dash.core.singler.train import train
 from tests.core.singler import plain
 from tests.core.singler.cases import workload
 from tests.core.singler.golden import inputs, load, needs_golden

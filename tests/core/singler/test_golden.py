@@ -4,7 +4,11 @@ import json
 import numpy as np
 import pytest
 
-from iscan_dash.core.singler import Query, classify, prune, pseudo_bulk, train
+from iscan_dash.core.engine.query import Query
+from iscan_dash.core.singler.classify import classify
+from iscan_dash.core.singler.prune import prune
+from iscan_dash.core.singler.pseudo_bulk import pseudo_bulk
+from iscan_dash.core.singler.train import train
 from iscan_dash.core.study.matrices import MatrixKind
 from tests.core.singler.golden import GOLDEN, inputs, load, needs_golden, pbmc68k
 
@@ -107,7 +111,7 @@ def edge_cases() -> list[dict[str, object]]:
 
 @pytest.mark.parametrize("case", edge_cases(), ids=lambda case: case["name"])
 def test_edge_cases_are_those_of_singler(case: dict) -> None:
-    from iscan_dash.core.singler import Reference
+    from iscan_dash.core.singler.reference import Reference
 
     arguments = r_arguments(case["args"])
     values = np.array(case["ref"], float)

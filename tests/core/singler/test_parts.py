@@ -6,8 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from iscan_dash.core.singler import Query, Reference, classify, is_warm, prune, pseudo_bulk, train, warm_up
+from iscan_dash.core.engine.query import Query
+from iscan_dash.core.singler.classify import classify
 from iscan_dash.core.singler.genes import match_genes
+from iscan_dash.core.singler.prune import prune
+from iscan_dash.core.singler.pseudo_bulk import pseudo_bulk
+from iscan_dash.core.singler.reference import Reference
+from iscan_dash.core.singler.train import train
+from iscan_dash.core.singler.warm_up import is_warm, warm_up
 from iscan_dash.core.study.matrices import MatrixKind
 from iscan_dash.errors import IscanError
 from tests.core.singler import plain

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from iscan_dash.core.singler import prune
-from iscan_dash.core.singler.prune import label_cutoffs, margin_spread, margins
+from iscan_dash.core.singler.prune import label_cutoffs, margin_spread, margins, prune
 from tests.core.singler import plain
 from tests.core.singler.golden import load, needs_golden
 

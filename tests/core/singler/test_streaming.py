@@ -7,8 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from iscan_dash.core.singler import Cancelled, Classified, Control, Query, Reference, Trained, classify, train
-from iscan_dash.core.singler.query import Block
+from iscan_dash.core.engine.control import Cancelled, Control
+from iscan_dash.core.engine.query import Block, Query
+from iscan_dash.core.singler.classify import Classified, classify
+from iscan_dash.core.singler.reference import Reference
+from iscan_dash.core.singler.train import Trained, train
 from iscan_dash.core.study.matrices import MatrixKind
 from iscan_dash.errors import IscanError
 from tests.core.singler.cases import workload

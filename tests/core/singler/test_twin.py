@@ -5,7 +5,12 @@ from hypothesis import strategies as st
 from scipy import sparse
 from scipy.stats import spearmanr
 
-from iscan_dash.core.singler import Query, Reference, classify, fine_tune, first_pass, train
+from iscan_dash.core.engine.query import Query
+from iscan_dash.core.singler.classify import classify
+from iscan_dash.core.singler.fine_tune import fine_tune
+from iscan_dash.core.singler.first_pass import first_pass
+from iscan_dash.core.singler.reference import Reference
+from iscan_dash.core.singler.train import train
 from iscan_dash.core.study.matrices import MatrixKind
 from tests.core.singler import plain
 from tests.core.singler.cases import problems, workload
