@@ -1,7 +1,6 @@
 """The command line ``iscan-dash``."""
 
 import contextlib
-import logging
 import signal
 import socket
 import sys
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from iscan_dash import __version__
+from iscan_dash import __version__, logs
 from iscan_dash.cli_common import (
     data_argument,
     make_settings,
@@ -166,9 +165,7 @@ def _serve(settings: Settings) -> None:
     from iscan_dash.web.app import create_app
     from iscan_dash.web.security import LARGEST_UPLOAD
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # A request that waits a moment for a thread is nothing to tell.
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    logs.configure(settings.log_format, settings.log_level)
     try:
         # Before anything reads the study in the background: a process that ends meanwhile hangs in HDF5's lock.
         listening = socket.create_server((settings.host, settings.port))

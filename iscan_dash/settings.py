@@ -9,6 +9,7 @@ from platformdirs import user_data_path
 from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from iscan_dash import logs
 from iscan_dash.errors import SettingsConflict
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -82,6 +83,17 @@ class Settings(BaseSettings):
 
     proxies: int = Field(0, ge=0, le=8)
     """Trusted proxies in front of the server, which say for whom they ask and whether by https."""
+
+    log_format: logs.Format = "text"
+    """What a line of the log is: for people, or a JSON object."""
+
+    log_level: logs.Level = "warning"
+    """What is logged; ``info`` tells of every request, edit and job."""
+
+    @field_validator("log_format", "log_level", mode="before")
+    @classmethod
+    def _fold_case(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
 
     @field_validator("data", mode="before")
     @classmethod

@@ -19,6 +19,7 @@ from uuid import uuid4
 from filelock import FileLock, Timeout
 
 from iscan_dash.errors import IscanError, JobRefused, StorageError
+from iscan_dash.logs import tell
 from iscan_dash.services.job_kinds import KINDS, load_kind, part_done
 from iscan_dash.services.job_run import LOST, Run
 from iscan_dash.services.job_table import Job, JobState, JobTable
@@ -348,6 +349,8 @@ class Jobs:
                 self._threads.discard(threading.current_thread())
 
     def _do(self, run: Run, job: Job) -> None:
+        begun = time.monotonic()
+        tell("job started", job=job.id, kind=job.kind, user=job.user)
         try:
             with self._room(job) as (folder, stream):
                 state, message, values = self._end_of(run, job, folder, stream)
@@ -359,6 +362,8 @@ class Jobs:
             message = f"{self._folder} cannot be written: {error.strerror or error}."
         while not self._note_end(job, state, message, values) and not self._closing.wait(TRY_AGAIN):
             pass
+        seconds = round(time.monotonic() - begun, 1)
+        tell("job ended", job=job.id, kind=job.kind, user=job.user, state=str(state), seconds=seconds)
         with self._lock:
             del self._runs[job.id]
         try:

@@ -30,6 +30,7 @@ from iscan_dash.errors import (
     StorageError,
     UnknownColumn,
 )
+from iscan_dash.logs import tell
 from iscan_dash.services.collection import Collection, DraftChanged
 from iscan_dash.services.drafts import Autosaver, DraftPlace, SaveStatus, collection_name, file_digest
 from iscan_dash.services.export import export_lines
@@ -589,6 +590,15 @@ class Ledger:
             raise
         self._states[change.annotation_id] = after
         self._autosaver.request()
+        tell(
+            "edit",
+            user=self.user,
+            verb=verb,
+            annotation=change.annotation_id,
+            version=after.version,
+            seq=self._last_seq,
+            cells=change.delta.n_cells,
+        )
         return after
 
     def _replay(self) -> None:

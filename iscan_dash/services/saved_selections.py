@@ -79,7 +79,8 @@ class SavedSelections:
                     self._stored |= set() if kept is None else {own.id}
                 except (ValidationError, IscanError, KeyError, TypeError) as error:
                     # It stays where it is: a newer version may have written it.
-                    log.warning("A saved selection cannot be read: %s", error)
+                    # What is wrong with it may name labels and cells.
+                    log.warning("A saved selection cannot be read: %s", type(error).__name__)
                     self._unreadable.append(record)
                     continue
                 self._own[own.id] = own

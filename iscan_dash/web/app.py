@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import pandas  # noqa: F401 - Plotly's JSON takes up a half-imported pandas when
 from dash import Dash, html, set_props
 from pydantic import ValidationError
 
+from iscan_dash import __version__
 from iscan_dash.core.references import Registry
 from iscan_dash.core.study import open_study
 from iscan_dash.errors import IscanError
+from iscan_dash.logs import tell
 from iscan_dash.services.gene_sets import GeneSetCollections
 from iscan_dash.services.hashes import FileHashes
 from iscan_dash.services.jobs import Jobs
@@ -28,6 +31,7 @@ from iscan_dash.web import (
     layout,
     once,
     probes,
+    request_log,
     routes,
     security,
     selections,
@@ -68,6 +72,7 @@ def create_app(settings: Settings) -> Dash:
     StorageError
         The drafts, the server's secret or the file of users cannot be read.
     """
+    begun = time.perf_counter()
     # Dash would ask a public server whether there is a newer version.
     os.environ["DASH_DISABLE_VERSION_CHECK"] = "true"
     study = open_study(
@@ -81,6 +86,7 @@ def create_app(settings: Settings) -> Dash:
         is_closed=settings.disable_annotations,
     )
     server = flask.Flask(__name__, static_folder=None)
+    request_log.register(server)
     compression.configure(server)
     app = CheckedDash(
         __name__,
@@ -126,6 +132,14 @@ def create_app(settings: Settings) -> Dash:
         target=_warm_up, args=(services, settings.fixed_user), name="warm-up", daemon=True
     )
     services.warm_up.start()
+    tell(
+        "started",
+        version=__version__,
+        pid=os.getpid(),
+        files=[dataset.path.name for dataset in study.datasets],
+        cells=study.n_cells,
+        seconds=round(time.perf_counter() - begun, 2),
+    )
     return app
 
 
@@ -176,6 +190,7 @@ def _log_error(error: Exception) -> Any:
     """Say what happened on the page; keep the details of what nobody expected in the log."""
     if isinstance(error, IscanError):
         sentence = str(error)
+        request_log.refused(error)
     elif isinstance(error, ValidationError):
         sentence = "The request is not understood. Load the page again."
     else:

@@ -18,6 +18,7 @@ from iscan_dash.web import (
     inspection_routes,
     job_routes,
     reference_routes,
+    request_log,
     result_routes,
     review_routes,
 )
@@ -56,6 +57,7 @@ def register(server: flask.Flask, services: Services) -> None:
 
     @routes.errorhandler(IscanError)
     def explain(error: IscanError) -> flask.Response:
+        request_log.refused(error)
         return _json({"error": str(error)}, 400)
 
     @routes.errorhandler(ValidationError)

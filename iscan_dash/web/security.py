@@ -13,6 +13,7 @@ from dash.exceptions import DependencyException
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from iscan_dash.logs import tell
 from iscan_dash.settings import LOOPBACK_HOSTS, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -59,6 +60,7 @@ def takes_body(largest: int) -> Callable[[F], F]:
 
 def refusal(sentence: str, status: int) -> flask.Response:
     """Return the answer that says why a request is refused."""
+    tell("refused", status=status, reason=sentence)
     return flask.Response(
         orjson.dumps({"error": sentence}), status, mimetype="application/json", headers={"Cache-Control": "no-store"}
     )
@@ -113,7 +115,7 @@ def register(server: flask.Flask, app: Dash, settings: Settings) -> None:
     @server.errorhandler(DependencyException)
     def no_such_script(_: DependencyException) -> flask.Response:
         # Dash takes a wrong address for a mistake in its own packages.
-        return refusal(f"There is nothing at {flask.request.path}.", 404)
+        return refusal("There is nothing at this address.", 404)
 
 
 def content_security_policy(scripts: list[str]) -> str:

@@ -4,6 +4,7 @@ import threading
 from dataclasses import dataclass
 
 from iscan_dash.core.references import Registry
+from iscan_dash.logs import tell
 from iscan_dash.services.edit_table import EditTable
 from iscan_dash.services.enrichments import Enrichments
 from iscan_dash.services.explain import Explainer
@@ -218,3 +219,4 @@ class Services:
         for desk in self._desks.values():
             desk.merge_run.close()
         self.workspaces.close()
+        tell("stopped")

@@ -49,6 +49,8 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
         "PROXIES": "2",
         "REFERENCES": "ours",
         "RUNNING_JOBS": "3",
+        "LOG_FORMAT": "JSON",
+        "LOG_LEVEL": "info",
     }
     # What cannot be had together with the others.
     apart = {"ANNOTATIONS_FILE": "a.csv", "DISABLE_ANNOTATIONS": "true", "USER_HEADER": "X-User", "USERS": "users.txt"}
@@ -70,6 +72,8 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
         proxies=2,
         references=Path("ours"),
         running_jobs=3,
+        log_format="json",
+        log_level="info",
     )
     assert {name.upper() for name in Settings.model_fields} == set(values) | set(apart)
     for name in values:
