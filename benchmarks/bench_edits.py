@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import click
 import numpy as np
 
+from benchmarks.claims import Claim, goal_text
 from benchmarks.servers import BenchmarkError, Command, machine, serve
 from benchmarks.studies import study
 from iscan_dash.core.annotations.combine import CombineRecipe
@@ -47,8 +48,8 @@ def percentile(values: Sequence[float], part: float) -> float:
     return float(np.quantile(values, part, method="higher"))
 
 
-def durable(path: Path) -> str:
-    """Relabel a tenth of the cells again and again; return a line of the table.
+def durable(path: Path) -> tuple[str, Claim]:
+    """Relabel a tenth of the cells again and again; return a line of the table, and what it claims.
 
     The cells of an edit are neighbours on the plot, as those of a lasso are, and so are scattered over the file.
     """
@@ -75,14 +76,16 @@ def durable(path: Path) -> str:
             raise BenchmarkError("What was read back is not what was acknowledged.")
         again.close()
     opened.close()
-    return (
+    line = (
         f"| {opened.n_cells:,} | {1e3 * median(seconds):.1f} | {1e3 * percentile(seconds, 0.95):.1f} | "
         f"{journal / 1e3:,.0f} | {draft:.2f} | {n_bytes / 1e6:.1f} |"
     )
+    ours = f"{1e3 * median(seconds):.1f}"
+    return line, Claim("label of a tenth of the cells to its commit on disk, ms", f"{opened.n_cells:,} cells", ours)
 
 
-def crowd(path: Path, users: int, seconds: float) -> str:
-    """Let users edit at once through the page's own address, a second after each answer; return a sentence."""
+def crowd(path: Path, users: int, seconds: float) -> tuple[str, Claim]:
+    """Let users edit at once through the page's own address, a second after each answer; say how long it took."""
     with tempfile.TemporaryDirectory(prefix="iscan-bench-") as state:
         folder = Path(state)
         argv = [sys.executable, "-m", "iscan_dash", "serve", str(path), "--port", "{port}", "--annotations-dir", state]
@@ -123,12 +126,13 @@ def crowd(path: Path, users: int, seconds: float) -> str:
                 f"The journals hold {sum(kept):,} edits, {sum(acknowledged.values()):,} were acknowledged."
             )
     p95 = percentile(took, 0.95)
-    verdict = "met" if p95 <= GOAL else "MISSED"
-    return (
+    goal = goal_text(1e3 * p95, 1e3 * GOAL, 0)
+    said = (
         f"{users} users at once, {sum(kept):,} edits in {seconds:.0f} s, none lost: "
         f"median {1e3 * median(took):.0f} ms, "
-        f"p95 {1e3 * p95:.0f} ms (goal <= {1e3 * GOAL:.0f} ms {verdict}), longest {1e3 * max(took):.0f} ms."
+        f"p95 {1e3 * p95:.0f} ms (goal {goal}), longest {1e3 * max(took):.0f} ms."
     )
+    return said, Claim("edit acknowledged, p95, ms", f"{users} users at once", f"{1e3 * p95:.0f}", goal=goal)
 
 
 def _make(client: PageClient) -> str:
@@ -166,17 +170,23 @@ def _edit_for(client: PageClient, annotation: str, seconds: float, took: list[fl
 )
 @click.option("--users", default=50, show_default=True, help="Users who edit the first study at once.")
 @click.option("--seconds", default=20.0, show_default=True, help="How long they edit.")
-def main(cells: tuple[str, ...], users: int, seconds: float) -> None:
+def main(cells: tuple[str, ...], users: int, seconds: float) -> list[Claim]:
     """Time edits until they are on the disk, and users who edit at once."""
+    claimed = []
     try:
         click.echo(f"\n## Edits\n\n{machine()}; {EDITS} relabels of a tenth of the cells.\n")
         click.echo("| cells | edit on disk, median ms | p95 ms | journal, kB an edit | draft, s | draft, MB |")
         click.echo("| ---: | ---: | ---: | ---: | ---: | ---: |")
         for name in cells:
-            click.echo(durable(study(name)))
-        click.echo(f"\n{crowd(study(cells[0]), users, seconds)}")
+            line, own = durable(study(name))
+            click.echo(line)
+            claimed.append(own)
+        said, own = crowd(study(cells[0]), users, seconds)
+        click.echo(f"\n{said}")
+        claimed.append(own)
     except BenchmarkError as error:
         raise click.ClickException(str(error)) from error
+    return claimed
 
 
 if __name__ == "__main__":

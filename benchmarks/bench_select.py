@@ -13,6 +13,7 @@ import click
 
 from benchmarks import ours, peers, report
 from benchmarks.browser import Browser, chromium
+from benchmarks.claims import Claim
 from benchmarks.drawing import CELLXGENE_CANVAS, ISCAN_CANVAS, TOLERANCE, Cells, drawing
 from benchmarks.measure import Program, Start, in_turns
 from benchmarks.relabelling import cellxgene_relabelling, iscan_relabelling
@@ -48,6 +49,7 @@ DRAW_ROWS = (
     report.ERRORS,
 )
 LABEL_ROWS = (LABEL, LABEL_BUSY, LABELLED)
+CLAIMED = (PLOT, COUNT, LASSO_BUSY, FRAMES, LABEL)
 
 GOALS: dict[str, Mapping[str, float]] = {
     "100k": {COUNT.title: 0.1, LASSO_BUSY.title: 0.15, SENT.title: 10},
@@ -73,8 +75,8 @@ def alike(results: Mapping[str, Sequence[Start]], name: str) -> None:
         raise BenchmarkError(f"The programs did not select the same cells: {shares}.")
 
 
-def run(cells: str, rounds: int, peer: bool, threads: int) -> str:
-    """Measure one study and return the section of the report.
+def run(cells: str, rounds: int, peer: bool, threads: int) -> tuple[str, list[Claim]]:
+    """Measure one study; return the section of the report, and what it claims.
 
     Parameters
     ----------
@@ -106,7 +108,7 @@ def run(cells: str, rounds: int, peer: bool, threads: int) -> str:
         "The same mouse events in the same places; every count equals that of an even-odd test of each cell against the"
         " polygon that the program used.\n"
     )
-    return "\n".join([title, said, *parts])
+    return "\n".join([title, said, *(part for part, _ in parts)]), [own for _, claimed in parts for own in claimed]
 
 
 def _section(
@@ -118,11 +120,14 @@ def _section(
     rows: Sequence[Row],
     cells: str,
     threads: int,
-) -> str:
+) -> tuple[str, list[Claim]]:
     results = in_turns(programs, browser, found, rounds)
     alike(results, share)
-    table = report.table(results, rows, GOALS.get(cells, {}), LEAST.get(cells, {}))
-    return f"{report.conditions(results, threads)}\n\n{table}\n"
+    wanted = GOALS.get(cells, {}), LEAST.get(cells, {})
+    table = report.table(results, rows, *wanted)
+    claimed = [row for row in rows if row in CLAIMED]
+    said = f"{report.conditions(results, threads)}\n\n{table}\n"
+    return said, report.claims(f"{found.cells:,} cells", results, claimed, *wanted)
 
 
 @click.command()
@@ -132,13 +137,17 @@ def _section(
 @click.option("--rounds", default=3, show_default=True, help="Starts of each program that count.")
 @click.option("--peer/--no-peer", default=True, help="Run cellxgene beside it.")
 @click.option("--threads", default=os.cpu_count() or 1, show_default=True, help="Threads of every program.")
-def main(cells: tuple[str, ...], rounds: int, peer: bool, threads: int) -> None:
+def main(cells: tuple[str, ...], rounds: int, peer: bool, threads: int) -> list[Claim]:
     """Time lassos, panning and labels in the pages of iscan-dash and cellxgene, in turns."""
+    claimed = []
     for name in cells:
         try:
-            click.echo(run(name, rounds, peer, threads))
+            said, own = run(name, rounds, peer, threads)
         except BenchmarkError as error:
             raise click.ClickException(str(error)) from error
+        click.echo(said)
+        claimed += own
+    return claimed
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import click
 
 from benchmarks import ours, peers, report
 from benchmarks.browser import chromium
+from benchmarks.claims import Claim
 from benchmarks.measure import in_turns
 from benchmarks.servers import BenchmarkError
 from benchmarks.studies import study, truth
@@ -36,11 +37,13 @@ GOALS: dict[str, Goals] = {
 }
 """What the project wants at most. "Start" is shown both ways it can be read: to the first answer and to the page."""
 
+CLAIMED = (report.READY, report.USABLE, report.MEMORY, report.DRAWN, report.PREVIEW, report.BYTES)
+
 PeerMode = Literal["memory", "backed"]
 
 
-def run(cells: str, rounds: int, modes: tuple[PeerMode, ...], threads: int) -> str:
-    """Measure one study and return the section of the report.
+def run(cells: str, rounds: int, modes: tuple[PeerMode, ...], threads: int) -> tuple[str, list[Claim]]:
+    """Measure one study; return the section of the report, and what it claims.
 
     Parameters
     ----------
@@ -59,12 +62,13 @@ def run(cells: str, rounds: int, modes: tuple[PeerMode, ...], threads: int) -> s
     found = truth(path)
     with chromium() as browser:
         results = in_turns(programs, browser, found, rounds)
-    return (
+    said = (
         f"\n## Start, {found.cells:,} cells x {found.genes:,} genes, {len(found.labels)} clusters\n\n"
         f"{report.conditions(results, threads)}\n"
         "All programs draw every cell and agree with the file on the labels and their counts.\n\n"
         f"{report.table(results, report.START_ROWS, GOALS.get(cells, {}))}"
     )
+    return said, report.claims(f"{found.cells:,} cells", results, CLAIMED, GOALS.get(cells, {}))
 
 
 @click.command()
@@ -74,14 +78,18 @@ def run(cells: str, rounds: int, modes: tuple[PeerMode, ...], threads: int) -> s
 @click.option("--rounds", default=5, show_default=True, help="Starts of each program that count.")
 @click.option("--peer/--no-peer", default=True, help="Run cellxgene beside it.")
 @click.option("--threads", default=os.cpu_count() or 1, show_default=True, help="Threads of every program.")
-def main(cells: tuple[str, ...], rounds: int, peer: bool, threads: int) -> None:
+def main(cells: tuple[str, ...], rounds: int, peer: bool, threads: int) -> list[Claim]:
     """Time the start, memory, bytes and first interactions of iscan-dash and cellxgene, in turns."""
     modes: tuple[PeerMode, ...] = ("memory", "backed") if peer else ()
+    claimed = []
     for name in cells:
         try:
-            click.echo(run(name, rounds, modes, threads))
+            said, own = run(name, rounds, modes, threads)
         except BenchmarkError as error:
             raise click.ClickException(str(error)) from error
+        click.echo(said)
+        claimed += own
+    return claimed
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from benchmarks.claims import Claim, goal_text, markdown
 from benchmarks.measure import Start
 from benchmarks.servers import machine
 
@@ -102,7 +103,7 @@ def table(
     least = least or {}
     ours, *peers = results
     head = ["", ours, *peers, *(f"{peer} / {ours}" for peer in peers), "goal"]
-    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    lines: list[list[str]] = [head]
     for row in rows:
         values = {name: _values(row, starts) for name, starts in results.items()}
         if not any(values.values()):
@@ -111,11 +112,45 @@ def table(
         ratios = [f"{median(values[peer]) / own:.1f}x" if own and values[peer] else "" for peer in peers]
         shown = [_cell(values[name], row.digits) for name in results]
         if row.title in least:
-            goal = _goal(own, least[row.title], row.digits, is_least=True)
+            goal = goal_text(own, least[row.title], row.digits, is_least=True)
         else:
-            goal = _goal(own, goals.get(row.title), row.digits)
+            goal = goal_text(own, goals.get(row.title), row.digits)
         lines.append([row.title, *shown, *ratios, goal])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown(lines)
+
+
+def claims(
+    data: str,
+    results: Mapping[str, Sequence[Start]],
+    rows: Sequence[Row],
+    goals: Mapping[str, float],
+    least: Mapping[str, float] | None = None,
+) -> list[Claim]:
+    """Return what `table` says of rows as claims, each beside the peer that does best.
+
+    Parameters
+    ----------
+    data
+        What was measured with.
+    results, rows, goals, least
+        As for `table`.
+    """
+    least = least or {}
+    ours, *peers = results
+    made = []
+    for row in rows:
+        own_values = _values(row, results[ours])
+        if not own_values:
+            continue
+        own = median(own_values)
+        is_least = row.title in least
+        goal = goal_text(own, (least if is_least else goals).get(row.title), row.digits, is_least=is_least)
+        found = {peer: median(values) for peer in peers if (values := _values(row, results[peer]))}
+        best = (max if is_least else min)(found, key=found.__getitem__, default="")
+        peer = f"{found[best]:,.{row.digits}f} ({best})" if best else ""
+        ratio = f"{found[best] / own:.1f}x" if best and own else ""
+        made.append(Claim(row.title, data, f"{own:,.{row.digits}f}", peer, ratio, goal))
+    return made
 
 
 def _values(row: Row, starts: Sequence[Start]) -> list[float]:
@@ -127,14 +162,6 @@ def _cell(values: Sequence[float], digits: int) -> str:
         return ""
     low, middle, high = (f"{value:,.{digits}f}" for value in (min(values), median(values), max(values)))
     return middle if low == high else f"{middle} ({low}-{high})"
-
-
-def _goal(own: float | None, goal: float | None, digits: int, *, is_least: bool = False) -> str:
-    if goal is None:
-        return ""
-    number = f"{goal:,.{digits}f}".rstrip("0").rstrip(".") if digits else f"{goal:,.0f}"
-    is_met = own is not None and (own >= goal if is_least else own <= goal)
-    return f"{'>=' if is_least else '<='} {number} {'met' if is_met else 'MISSED'}"
 
 
 def conditions(results: Mapping[str, Sequence[Start]], threads: int) -> str:
