@@ -25,18 +25,19 @@ from iscan_dash.services.workspaces import Workspaces
 from iscan_dash.settings import Settings
 from iscan_dash.web import (
     bundle,
+    checked,
     compression,
     first_picture,
     identity,
     layout,
     once,
     probes,
+    read_only,
     request_log,
     routes,
     security,
     selections,
 )
-from iscan_dash.web.checked import CheckedDash
 from iscan_dash.web.components import cell_filter, history, naming, plot_grid, plot_panel, toast, topbar
 from iscan_dash.web.ids import Shell
 from iscan_dash.web.pages import annotate, data, enrichment, export, references, study_logs
@@ -88,7 +89,7 @@ def create_app(settings: Settings) -> Dash:
     server = flask.Flask(__name__, static_folder=None)
     request_log.register(server)
     compression.configure(server)
-    app = CheckedDash(
+    app = checked.CheckedDash(
         __name__,
         server=server,
         title=f"{study.title} - iscan-dash",
@@ -127,6 +128,9 @@ def create_app(settings: Settings) -> Dash:
     app.layout = lambda: _layout(services)
     security.register(server, app, settings)
     identity.register(server, settings)
+    if workspaces.is_closed:
+        read_only.register(server)
+    checked.register(server, app)
     once.register(server)
     services.warm_up = threading.Thread(
         target=_warm_up, args=(services, settings.fixed_user), name="warm-up", daemon=True
@@ -192,7 +196,7 @@ def _log_error(error: Exception) -> Any:
         sentence = str(error)
         request_log.refused(error)
     elif isinstance(error, ValidationError):
-        sentence = "The request is not understood. Load the page again."
+        sentence = checked.NOT_UNDERSTOOD
     else:
         log.error("A callback failed.", exc_info=error)
         sentence = (

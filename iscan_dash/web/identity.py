@@ -20,7 +20,7 @@ COOKIE = "iscan-user"
 COOKIE_AGE = 400 * 86_400
 """The longest that browsers keep a cookie; each visit begins it anew."""
 
-OPEN = (*STATIC, sign_in.PAGE, "/sign-out", ALIVE, READY)
+OPEN = (*STATIC, sign_in.PAGE, sign_in.SIGN_OUT, ALIVE, READY)
 """Where the addresses begin that anybody may ask for."""
 
 PAGES = ("/", "/<path:path>")

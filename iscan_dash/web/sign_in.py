@@ -16,6 +16,8 @@ from iscan_dash.web.security import cookie_name, takes_body
 
 PAGE = "/sign-in"
 
+SIGN_OUT = "/sign-out"
+
 LARGEST_FORM = 16 << 10
 
 TRIES_PER_NAME = parse("10 per 5 minutes")
@@ -145,7 +147,7 @@ def register(server: flask.Flask, accounts: Accounts, secret: bytes) -> None:
         flask_login.login_user(SignedIn(*account))
         return _see_other(wanted)
 
-    @server.post("/sign-out")
+    @server.post(SIGN_OUT)
     @takes_body(LARGEST_FORM)
     def sign_out() -> flask.Response:
         flask_login.logout_user()

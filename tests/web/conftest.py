@@ -61,9 +61,10 @@ def make_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeApp]:
     made: list[Dash] = []
 
     def make(*files: Path, **settings: Any) -> Dash:
-        folder = settings.pop("annotations_dir", None) or tmp_path_factory.mktemp("drafts")
-        settings.setdefault("data_dir", folder / "server")
-        made.append(create_app(Settings(data=files, annotations_dir=folder, **settings)))
+        if not settings.get("disable_annotations"):
+            folder = settings.setdefault("annotations_dir", tmp_path_factory.mktemp("drafts"))
+            settings.setdefault("data_dir", folder / "server")
+        made.append(create_app(Settings(data=files, **settings)))
         return made[-1]
 
     yield make

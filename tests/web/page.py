@@ -77,7 +77,7 @@ class Page:
         """Send what a callback is to be called with."""
         output = callback["output"]
         names = [part.rpartition(".") for part in output.strip(".").split("...")]
-        outputs = [{"id": _id(own), "property": prop} for own, _, prop in names]
+        outputs = [{"id": _id(own, changed), "property": prop} for own, _, prop in names]
         body = {
             "output": output,
             "outputs": outputs if output.startswith("..") else outputs[0],
@@ -124,5 +124,9 @@ def _kind(own: str) -> str:
     return str(json.loads(own)["type"]) if own.startswith("{") else own
 
 
-def _id(own: str) -> Any:
-    return json.loads(own) if own.startswith("{") else own
+def _id(own: str, changed: str) -> Any:
+    """Return the id of an output; what it takes from the control that changed is filled in."""
+    if not own.startswith("{"):
+        return own
+    by = json.loads(changed.rpartition(".")[0])
+    return {key: by[key] if part == ["MATCH"] else part for key, part in json.loads(own).items()}

@@ -45,12 +45,3 @@ def test_one_table_is_read_at_a_time(make_app: MakeApp, small_file: Path, monkey
         answer = client.post("/api/v1/import?name=t", data=b"index,a\n1,x\n")
     assert answer.get_json() == {"error": "Other tables are being read. Try again in a moment."}
     assert client.post("/api/v1/import?name=t", data=b"index,a\n1,x\n").status_code == 200
-
-
-def test_a_server_without_annotations_takes_none(
-    make_app: MakeApp, small_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    app = make_app(small_file, single_user=True)
-    monkeypatch.setattr(app.server.extensions["iscan"].workspaces, "is_closed", True)
-    answer = visitor(app).post("/api/v1/import?name=t", data=b"index,a\n1,x\n")
-    assert answer.get_json() == {"error": "Annotations are switched off on this server (--disable-annotations)."}
