@@ -1,7 +1,9 @@
 """One Chromium for all tests, and the tab a test looks at."""
 
 import json
+import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -10,6 +12,7 @@ from urllib.parse import urlsplit
 from selenium.common.exceptions import (
     ElementClickInterceptedException,
     ElementNotInteractableException,
+    JavascriptException,
     NoSuchElementException,
     StaleElementReferenceException,
     TimeoutException,
@@ -38,6 +41,9 @@ PATIENCE = 40.0
 
 POLL = 0.05
 """Seconds between two looks."""
+
+ABSENT = re.compile(r"Cannot (read|set) properties of (null|undefined)")
+"""What a script says that looks for something of the page too early."""
 
 NOT_YET = (
     ElementClickInterceptedException,
@@ -215,8 +221,15 @@ class Browser:
     # -- looking -------------------------------------------------------------------------------------------------
 
     def js(self, script: str, *values: Any) -> Any:
-        """Run a script in the page and return what it returns."""
-        return self.driver.execute_script(script, *values)
+        """Run a script in the page and return what it returns; again while something in it is not there yet."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self.driver.execute_script(script, *values)
+            except JavascriptException as error:
+                if not ABSENT.search(error.msg or "") or time.monotonic() > end:
+                    raise
+            time.sleep(POLL)
 
     def find(self, css: str) -> WebElement:
         """Return the element of a selector, which must be there."""
