@@ -9,13 +9,11 @@ compute: averages, percentages, and each cell's own P.
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -27,17 +25,11 @@ import numpy as np
 from benchmarks.claims import Claim, goal_text
 from benchmarks.enrichment_peer import REQUIREMENTS, peer_python
 from benchmarks.enrichment_workload import workload
-from benchmarks.servers import BenchmarkError, machine, threads_env
+from benchmarks.servers import BenchmarkError, machine
+from benchmarks.sides import ask, side
 
 WORKER = Path(__file__).with_name("enrichment_worker.py")
 PEERS = {"ucell": "pyucell", "aucell": "decoupler AUCell", "module": "scanpy score_genes", "ulm": "decoupler ULM"}
-PIPES: dict[str, Any] = {
-    "stdin": subprocess.PIPE,
-    "stdout": subprocess.PIPE,
-    # The peers warn of how they are made.
-    "stderr": subprocess.DEVNULL,
-    "text": True,
-}
 GOALS = {"ucell": 8.0, "aucell": 10.0, "module": 10.0, "ulm": 10.0}
 """Least ratios of processor time."""
 
@@ -96,29 +88,10 @@ class Measured:
         return max(run["extra"] for run in self.ours)
 
 
-@contextmanager
-def worker(side: str, path: Path, threads: int) -> Iterator[subprocess.Popen[str]]:
-    """Start one side and end it afterwards."""
-    python = sys.executable if side == "ours" else str(peer_python())
-    argv = [python, str(WORKER), side, str(path), str(threads)]
-    environment = {**os.environ, "PYTHONPATH": str(WORKER.parents[1]) if side == "ours" else "", **threads_env(threads)}
-    with subprocess.Popen(argv, env=environment, **PIPES) as process:
-        yield process
-        if process.stdin:
-            process.stdin.close()
-
-
-def ask(process: subprocess.Popen[str], command: dict[str, Any]) -> dict[str, float]:
-    """Send a command to one side and return its answer; what else it prints is passed over."""
-    if not process.stdin or not process.stdout:
-        raise BenchmarkError("A side of the benchmark has no pipes.")
-    process.stdin.write(json.dumps(command) + "\n")
-    process.stdin.flush()
-    for line in process.stdout:
-        if line.startswith('{"wall"'):
-            answer: dict[str, float] = json.loads(line)
-            return answer
-    raise BenchmarkError(f"A side of the benchmark ended while it was asked to {command['do']}.")
+def worker(name: str, path: Path, threads: int) -> AbstractContextManager[subprocess.Popen[str]]:
+    """Start one side, to be ended afterwards."""
+    python = Path(sys.executable) if name == "ours" else peer_python()
+    return side(python, WORKER, name, str(path), threads=threads)
 
 
 def compare(title: str, ours: Path, peer: Path) -> str:

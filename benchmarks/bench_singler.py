@@ -8,12 +8,10 @@ compared. Ratios are of processor time and of wall time, the peer's over ours.
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -22,7 +20,8 @@ from typing import Any
 import click
 
 from benchmarks.claims import Claim, goal_text
-from benchmarks.servers import BenchmarkError, machine, threads_env
+from benchmarks.servers import machine
+from benchmarks.sides import ask, side
 from benchmarks.singler_peer import peer_python
 from benchmarks.singler_workload import workload
 
@@ -94,29 +93,10 @@ class Measured:
         return "| " + " | ".join(cells) + " |"
 
 
-@contextmanager
-def worker(side: str, path: Path, granularity: str, threads: int) -> Iterator[subprocess.Popen[str]]:
-    """Start one side and end it afterwards."""
-    python = sys.executable if side == "ours" else str(peer_python())
-    argv = [python, str(WORKER), side, str(path), granularity, str(threads)]
-    environment = {**os.environ, "PYTHONPATH": str(WORKER.parents[1]), **threads_env(threads)}
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        yield process
-        if process.stdin:
-            process.stdin.close()
-
-
-def ask(process: subprocess.Popen[str], command: dict[str, Any]) -> dict[str, Any]:
-    """Send a command to one side and return its answer."""
-    if not process.stdin or not process.stdout:
-        raise BenchmarkError("A side of the benchmark has no pipes.")
-    process.stdin.write(json.dumps(command) + "\n")
-    process.stdin.flush()
-    line = process.stdout.readline()
-    if not line:
-        raise BenchmarkError(f"A side of the benchmark ended while it was asked to {command['do']}.")
-    answer: dict[str, Any] = json.loads(line)
-    return answer
+def worker(name: str, path: Path, granularity: str, threads: int) -> AbstractContextManager[subprocess.Popen[str]]:
+    """Start one side, to be ended afterwards."""
+    python = Path(sys.executable) if name == "ours" else peer_python()
+    return side(python, WORKER, name, str(path), granularity, threads=threads)
 
 
 def measure(

@@ -7,7 +7,6 @@ binary routes answer nothing; Flask and Werkzeug 2.0.3, installed over it in a s
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,13 +14,10 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-import click
-from filelock import FileLock
-
 from benchmarks.browser import CELLXGENE
+from benchmarks.environment import python_with
 from benchmarks.measure import Program
 from benchmarks.servers import BenchmarkError, Command, threads_env
-from benchmarks.studies import cache_dir
 
 REQUIREMENT = "cellxgene==1.3.0"
 CONSTRAINTS = ("anndata<0.13", "h5py<4", "numba<0.69", "numpy==2.0.1", "pandas<3", "scipy<1.18", "zarr<4")
@@ -69,18 +65,8 @@ def cellxgene_python() -> Path:
         When no fitting Python is found or the packages cannot be installed.
     """
     python, version = _base_python()
-    home = cache_dir() / f"{REQUIREMENT.replace('==', '-')}-py{version}"
-    inside = home / ("Scripts" if os.name == "nt" else "bin") / "python"
-    done, wanted = home / "installed.txt", "\n".join([REQUIREMENT, *CONSTRAINTS, *OVERRIDES])
-    with FileLock(f"{home}.lock"):
-        if not done.exists() or done.read_text() != wanted:
-            click.echo(f"Installing {REQUIREMENT} into {home.name} ...", err=True)
-            _run([python, "-m", "venv", "--clear", str(home)])
-            pip = [str(inside), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            _run([*pip, REQUIREMENT, *CONSTRAINTS])
-            _run([*pip, "--no-deps", *OVERRIDES])
-            done.write_text(wanted)
-    return inside
+    name = REQUIREMENT.replace("==", "-")
+    return python_with(name, (REQUIREMENT, *CONSTRAINTS), ("--no-deps", *OVERRIDES), python=python, version=version)
 
 
 def _base_python() -> tuple[str, str]:
@@ -98,14 +84,6 @@ def _base_python() -> tuple[str, str]:
         f"{REQUIREMENT} needs Python {wanted} (its numpy 2.0.1 has no wheels for others) and the benchmarks run on"
         f" {running[0]}.{running[1]}. Put one of those on the PATH, or pass --no-peer."
     )
-
-
-def _run(argv: list[str]) -> None:
-    result = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if result.returncode:
-        raise BenchmarkError(
-            f"`{' '.join(argv)}` failed:\n{result.stderr[-2000:]}\nPass --no-peer to go on without it."
-        )
 
 
 _DECODE = """

@@ -8,8 +8,6 @@ The data lie beside the checkout, or where ``ISCAN_TEST_DATA`` says; see `tests/
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -19,9 +17,8 @@ import numpy as np
 from anndata.io import read_elem
 from scipy import sparse
 
-from benchmarks.bench_singler import WORKER, ask
-from benchmarks.servers import BenchmarkError, threads_env
-from benchmarks.singler_peer import peer_python
+from benchmarks.bench_singler import worker
+from benchmarks.sides import ask
 
 DATA = Path(os.environ.get("ISCAN_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 PAIRS = (
@@ -65,19 +62,12 @@ def main() -> None:
             path = real(query, reference, Path(folder))
             for granularity in ("main", "fine"):
                 answers = {}
-                for side, python in (("ours", sys.executable), ("peer", str(peer_python()))):
-                    environment = {**os.environ, "PYTHONPATH": str(WORKER.parents[1]), **threads_env(1)}
-                    argv = [python, str(WORKER), side, str(path), granularity, "1"]
-                    with subprocess.Popen(
-                        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-                    ) as process:
+                for name in ("ours", "peer"):
+                    with worker(name, path, granularity, 1) as process:
                         ask(process, {"do": "train"})
-                        if side == "ours":
+                        if name == "ours":
                             ask(process, {"do": "classify", "tune": True})
-                        answers[side] = [ask(process, {"do": "classify", "tune": tune}) for tune in (False, True)]
-                        if process.stdin is None:
-                            raise BenchmarkError("A side of the benchmark has no pipes.")
-                        process.stdin.close()
+                        answers[name] = [ask(process, {"do": "classify", "tune": tune}) for tune in (False, True)]
                 differ = []
                 for ours, peer in zip(answers["ours"], answers["peer"], strict=True):
                     ties = set(peer["ties"])
