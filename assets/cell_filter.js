@@ -1,8 +1,8 @@
 /* The Cell Filter: where each condition of the selection is made, by source, and how the areas of plots go together. */
 (() => {
   const iscan = (window.iscan = window.iscan || {});
-  const OPEN = "iscan-filter-open";
-  const LAST = "iscan-filter-source";
+  const OPEN = iscan.own("iscan-filter-open");
+  const LAST = iscan.own("iscan-filter-source");
   const SEARCH_FROM = 12; // columns; fewer are seen at a glance
   const KINDS = { sample: "sample", metadata: "metadata", clusters: "cluster", annotations: "annotation" };
   const SOURCES = {

@@ -7,7 +7,7 @@
   const iscan = (window.iscan = window.iscan || {});
   const GRID = "edit-grid";
   const NEWEST = 6; // annotations shown until the user chooses
-  const KEPT = "iscan-edit-view";
+  const KEPT = iscan.own("iscan-edit-view");
 
   const parts = () => iscan.filterParts;
   const byId = (id) => document.getElementById(id);
@@ -82,7 +82,7 @@
     };
     let response;
     try {
-      response = await fetch(`/api/v1/${path}`, { ...options, signal });
+      response = await fetch(iscan.address(`/api/v1/${path}`), { ...options, signal });
     } catch {
       if (signal?.aborted) return null;
       throw new Error("The server does not answer. Try again when it is back.");
@@ -410,7 +410,7 @@
   }
 
   // Another tab of the user ticked: this one follows.
-  const others = "BroadcastChannel" in window ? new BroadcastChannel("iscan-edit") : null;
+  const others = "BroadcastChannel" in window ? new BroadcastChannel(iscan.own("iscan-edit")) : null;
   others?.addEventListener("message", () => refresh());
 
   let status = {};

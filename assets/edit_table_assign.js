@@ -1,7 +1,7 @@
 /* The Assign bar of Edit Annotation: which annotation, which label, which cells; nothing chosen means nothing happens. */
 (() => {
   const iscan = (window.iscan = window.iscan || {});
-  const RECENT = "iscan-edit-recent";
+  const RECENT = iscan.own("iscan-edit-recent");
   const KEPT = 9; // recent labels of an annotation, one for each digit
   const FIRST = 5; // of these come before the others
   const TARGETS = ["ticked", "filtered", "selection"];
@@ -115,11 +115,11 @@
       make("span", { textContent: "You have no annotation to edit yet." }),
       make("a", {
         class: "btn btn-primary btn-sm",
-        href: "/annotate",
+        href: iscan.address("/annotate"),
         textContent: "New Annotation",
         onclick: (event) => {
           event.preventDefault();
-          iscan.go("/annotate");
+          iscan.go(iscan.address("/annotate"));
         },
       }),
     );
@@ -280,7 +280,7 @@
 
   /** Go to the field for the label, wherever one is. */
   function focus() {
-    if (window.location.pathname !== "/annotate/edit") iscan.go("/annotate/edit");
+    if (window.location.pathname !== iscan.address("/annotate/edit")) iscan.go(iscan.address("/annotate/edit"));
     const until = Date.now() + 8000;
     const wait = () => {
       const field = byId("edit-value");

@@ -6,7 +6,7 @@
   const iscan = (window.iscan = window.iscan || {});
   const REST = 120; // ms without another change until the server is asked
   const AGAIN = 300; // ms until it is asked again while it still reads the expression
-  const FOLDED = "iscan-check-folded";
+  const FOLDED = iscan.own("iscan-check-folded");
   const PAGE = Math.random().toString(36).slice(2); // tells this page from others of the same user
 
   // They are there when the first of them is needed, not when this script is read.

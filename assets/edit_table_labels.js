@@ -32,7 +32,7 @@
       icon("input-cursor-text"),
       " Find & replace",
     );
-    const why = make("button", { id: "edit-why", class: "edit-columns", title: "Why cells have their label, and other cutoffs", onclick: () => iscan.go(`/annotate/result?open=${iscan.edit.page.current}`) }, icon("question-circle"), " Why?");
+    const why = make("button", { id: "edit-why", class: "edit-columns", title: "Why cells have their label, and other cutoffs", onclick: () => iscan.go(iscan.address(`/annotate/result?open=${iscan.edit.page.current}`)) }, icon("question-circle"), " Why?");
     const warnings = make("div", { class: "edit-twins", role: "status" });
     const list = make("div", { class: "edit-label-list", role: "list", tabIndex: -1 });
     root.replaceChildren(make("div", { class: "edit-labels-head" }, title, search, add, replace, why), warnings, list);

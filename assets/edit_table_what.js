@@ -3,7 +3,7 @@
  * It is a part of "Check before you label" (edit_table_check.js), which says when to ask. */
 (() => {
   const iscan = (window.iscan = window.iscan || {});
-  const KEPT = "iscan-what-reference";
+  const KEPT = iscan.own("iscan-what-reference");
   const AGAIN = 300; // ms until the server is asked again while it still makes something ready
   const PAGE = Math.random().toString(36).slice(2); // tells this page from others of the same user
 

@@ -21,7 +21,7 @@
     if (file.size > MOST) return refuse(`${file.name} is larger than 200 MB. Keep only the columns with labels.`);
     if (!file.size) return refuse(`${file.name} is empty. Choose another file.`);
     const request = (upload = new XMLHttpRequest());
-    request.open("POST", `/api/v1/import?name=${encodeURIComponent(file.name)}`);
+    request.open("POST", iscan.address(`/api/v1/import?name=${encodeURIComponent(file.name)}`));
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.responseType = "json";
     request.upload.onprogress = (event) => busy(event.lengthComputable ? (0.9 * event.loaded) / event.total : 0.5);

@@ -17,7 +17,7 @@
     const options = body === undefined ? { cache: "no-store" } : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
     let response;
     try {
-      response = await fetch(`/api/v1/${path}`, options);
+      response = await fetch(iscan.address(`/api/v1/${path}`), options);
     } catch {
       throw new Error("The server does not answer. Try again when it is back.");
     }
@@ -30,9 +30,9 @@
   function tell(job) {
     const shows = { Finished: "success", Failed: "danger", Lost: "warning" };
     if (!job.mine || !(job.state in shows)) return;
-    const actions = [{ text: "Study Logs", href: "/logs" }];
+    const actions = [{ text: "Study Logs", href: iscan.address("/logs") }];
     if (job.result && job.kind === "prediction") actions.unshift({ text: "View", action: { verb: "colour", by: `annotation:${job.result}` } });
-    if (job.result && job.kind === "enrichment") actions.unshift({ text: "Label groups", href: `/annotate/enrichment?result=${job.result}` });
+    if (job.result && job.kind === "enrichment") actions.unshift({ text: "Label groups", href: iscan.address(`/annotate/enrichment?result=${job.result}`) });
     iscan.toast.show({ id: `job-${job.id}`, kind: shows[job.state], text: `${job.name}: ${job.message}`, actions, seconds: job.state === "Finished" ? 8 : null });
   }
 
@@ -84,10 +84,10 @@
     if (!place || place.textContent === text) return;
     place.replaceChildren();
     if (!count) return;
-    const link = Object.assign(document.createElement("a"), { href: "/logs", textContent: text });
+    const link = Object.assign(document.createElement("a"), { href: iscan.address("/logs"), textContent: text });
     link.addEventListener("click", (event) => {
       event.preventDefault();
-      iscan.go("/logs");
+      iscan.go(iscan.address("/logs"));
     });
     place.append(link);
   }
@@ -105,9 +105,9 @@
 
   /** Open what came of a job; labels colour the plot besides. */
   function openResult(job) {
-    if (job.kind === "enrichment") return iscan.go(`/annotate/enrichment?result=${job.result}`);
+    if (job.kind === "enrichment") return iscan.go(iscan.address(`/annotate/enrichment?result=${job.result}`));
     iscan.colourBy(`annotation:${job.result}`);
-    iscan.go(`/annotate/result?open=${job.result}`);
+    iscan.go(iscan.address(`/annotate/result?open=${job.result}`));
   }
 
   const number = (value) => value.toLocaleString("en-US");

@@ -5,7 +5,7 @@
   const MORE = 200; // rows drawn at once
   const STATES = ["Queued", "Running", "Finished", "Failed", "Cancelled", "Lost"];
   const ICONS = { Queued: "hourglass", Running: "arrow-repeat", Finished: "check-circle", Failed: "x-octagon", Cancelled: "slash-circle", Lost: "exclamation-triangle", Edit: "pencil" };
-  const KEPT = "iscan-logs";
+  const KEPT = iscan.own("iscan-logs");
 
   const parts = () => iscan.filterParts;
   let edits = [];
@@ -88,11 +88,11 @@
       return button;
     };
     const found = [];
-    if (edit && edit.annotation) found.push(named("box-arrow-in-right", `Open ${edit.name}`, () => iscan.go(`/annotate/existing?open=${edit.annotation}`), "open"));
+    if (edit && edit.annotation) found.push(named("box-arrow-in-right", `Open ${edit.name}`, () => iscan.go(iscan.address(`/annotate/existing?open=${edit.annotation}`)), "open"));
     if (job) {
       if (job.result && ["prediction", "enrichment"].includes(job.kind)) found.push(named("box-arrow-in-right", `Open the result ${job.name}`, () => jobs.openResult(jobs.get(job.id)), "open"));
       if (job.active && job.mine) found.push(named("x-circle", `Cancel ${job.name}`, () => jobs.cancel(job.id), "cancel"));
-      const form = { prediction: "/annotate", enrichment: "/enrichment" }[job.kind];
+      const form = { prediction: iscan.address("/annotate"), enrichment: iscan.address("/enrichment") }[job.kind];
       if (form && !job.active) found.push(named("arrow-repeat", `Run ${job.name} again: opens its form`, () => iscan.go(`${form}?rerun=${job.id}`), "rerun"));
       // References are made or installed once: only what did not come to that is tried again, as it was asked for.
       else if (!job.active && job.mine && job.state !== "Finished") found.push(named("arrow-repeat", `Run ${job.name} again`, () => jobs.rerun(job.id), "rerun"));

@@ -14,7 +14,7 @@
   const setProps = (id, props) => window.dash_clientside.set_props(id, props);
 
   /** The number of the plot that this window is for; null on the whole page. */
-  const alone = Number((/^\/window\/plot\/([1-4])$/.exec(window.location.pathname) || [])[1]) || null;
+  const alone = Number((/^[1-4]$/.exec(iscan.pageBelow("/window/plot/")) || [])[0]) || null;
   if (alone) document.documentElement.classList.add("plot-window");
 
   const idOf = (place) => `plot-${place}`;
@@ -257,7 +257,7 @@
     );
   }
 
-  const present = new BroadcastChannel("iscan-plots-shown");
+  const present = new BroadcastChannel(iscan.own("iscan-plots-shown"));
   present.addEventListener("message", ({ data }) => {
     if (data.asked) present.postMessage({ to: data.asked, shown: alone ? [alone] : PLACES.slice(0, shown()) });
   });
@@ -348,7 +348,7 @@
 
   /** What ties this page and its windows together; a window begins with a copy of it. */
   function token() {
-    const KEY = "iscan-windows";
+    const KEY = iscan.own("iscan-windows");
     try {
       if (!sessionStorage.getItem(KEY)) sessionStorage.setItem(KEY, String(Math.random()).slice(2));
       return sessionStorage.getItem(KEY);
@@ -362,7 +362,7 @@
 
   function openWindow(place) {
     const query = new URLSearchParams({ view: textOf(choices.get(place), false) });
-    window.open(`/window/plot/${numberOf(place)}?${query}`, `iscan-plot-${numberOf(place)}-${token()}`, "popup,width=900,height=760");
+    window.open(iscan.address(`/window/plot/${numberOf(place)}?${query}`), `iscan-plot-${numberOf(place)}-${token()}`, "popup,width=900,height=760");
   }
 
   const sameAs = (a, b) => Boolean(a && b) && a.axes === b.axes && a.by === b.by;

@@ -2,7 +2,7 @@
  * predictions that run or ended while the page was open. */
 (() => {
   const iscan = (window.iscan = window.iscan || {});
-  const KEPT = "iscan-prediction";
+  const KEPT = iscan.own("iscan-prediction");
   const AGAIN = 700; // ms until something that is being prepared is asked for again
   const LOOK = 5000; // ms between two looks at the references: one may have been dropped into the folder
   const SLIDER = { threshold: [0, 0.1, 0.005], nmads: [2, 5, 0.1] };
@@ -415,7 +415,7 @@
       const isKnown = Boolean(iscan.jobs.get(job.id));
       seen.add(job.id);
       const text = isKnown ? `"${job.name}" is being predicted already.` : `"${job.name}" was submitted.`;
-      iscan.toast.show({ id: `submitted-${job.id}-${Date.now()}`, kind: "success", text, actions: [{ text: "Study Logs", href: "/logs" }], seconds: 6 });
+      iscan.toast.show({ id: `submitted-${job.id}-${Date.now()}`, kind: "success", text, actions: [{ text: "Study Logs", href: iscan.address("/logs") }], seconds: 6 });
       wasSubmitted = false;
       iscan.pollStatus();
       await iscan.jobs.refresh();

@@ -58,7 +58,7 @@
     if (list.length < 2) return words(summary.name, "result-name");
     const select = make(
       "select",
-      { id: "result-choice", class: "form-select form-select-sm", "aria-label": "Prediction", onchange: () => iscan.go(`/annotate/result?open=${select.value}`) },
+      { id: "result-choice", class: "form-select form-select-sm", "aria-label": "Prediction", onchange: () => iscan.go(iscan.address(`/annotate/result?open=${select.value}`)) },
       ...list.map(({ id, name, own, owner }) => make("option", { value: id, textContent: own ? name : `${name} of ${owner}`, selected: id === summary.id })),
     );
     return select;
@@ -84,9 +84,9 @@
       choice(),
       make("span", { class: "space" }),
       colour,
-      make("a", { class: "btn btn-outline-secondary btn-sm", id: "result-table", href: `/api/v1/results/${encodeURIComponent(summary.id)}/table.csv`, download: `${summary.name} prediction.csv`, title: "What was found of each cell: label before pruning, delta, runner-up, best score, reason" }, icon("download"), " Table"),
-      link(`/annotate/edit?open=${summary.id}`, "pencil", "Edit labels"),
-      summary.own ? link(`/annotate/review?open=${summary.id}`, "check2-square", "Review") : null,
+      make("a", { class: "btn btn-outline-secondary btn-sm", id: "result-table", href: iscan.address(`/api/v1/results/${encodeURIComponent(summary.id)}/table.csv`), download: `${summary.name} prediction.csv`, title: "What was found of each cell: label before pruning, delta, runner-up, best score, reason" }, icon("download"), " Table"),
+      link(iscan.address(`/annotate/edit?open=${summary.id}`), "pencil", "Edit labels"),
+      summary.own ? link(iscan.address(`/annotate/review?open=${summary.id}`), "check2-square", "Review") : null,
     );
   }
 
@@ -100,7 +100,7 @@
     const made = make("time", { class: "local-time", title: `${summary.created.slice(0, 19).replace("T", " ")} UTC` });
     made.dateTime = summary.created;
     rows.push(make("dt", { textContent: "Made" }), make("dd", {}, made, " by ", make("bdi", { textContent: summary.owner })));
-    rows.push(make("dt", { textContent: "All of it" }), make("dd", {}, goes(make("a", { textContent: "recipe and history" }), `/annotate/existing?open=${summary.id}`)));
+    rows.push(make("dt", { textContent: "All of it" }), make("dd", {}, goes(make("a", { textContent: "recipe and history" }), iscan.address(`/annotate/existing?open=${summary.id}`))));
     const edited = summary.edited
       ? make("p", { class: "muted", textContent: `${cellsText(summary.edited)} have had their label edited since. Numbers below are the prediction's own.` })
       : null;
@@ -133,7 +133,7 @@
       list = results;
       if (!found) {
         leave();
-        say("No cell types were predicted yet. Once they are, this page says why each cell has its label.", make("p", { class: "empty-state" }, make("button", { class: "btn btn-primary btn-sm", textContent: "Predict cell types", onclick: () => iscan.go("/annotate") })));
+        say("No cell types were predicted yet. Once they are, this page says why each cell has its label.", make("p", { class: "empty-state" }, make("button", { class: "btn btn-primary btn-sm", textContent: "Predict cell types", onclick: () => iscan.go(iscan.address("/annotate")) })));
         return;
       }
       if (found.problem) {

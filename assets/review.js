@@ -2,7 +2,7 @@
  * keyboard. This script knows what is reviewed, asks the server and hears the keys; review_view.js draws. */
 (() => {
   const iscan = (window.iscan = window.iscan || {});
-  const KEPT = "iscan-review";
+  const KEPT = iscan.own("iscan-review");
   const REST = 60; // ms at a group until the server is asked about it: arrow keys may be held down
 
   const page = {
@@ -104,7 +104,7 @@
 
   async function cellsOf(id) {
     const options = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ ...page.form, item: id }) };
-    const response = await fetch("/api/v1/review/mask", options).catch(() => null);
+    const response = await fetch(iscan.address("/api/v1/review/mask"), options).catch(() => null);
     // What is wrong is told by the other question.
     if (!response || !response.ok) return null;
     return iscan.selection.unpack(new Uint8Array(await response.arrayBuffer()), iscan.selection.state().n_cells);
@@ -218,7 +218,7 @@
     "click",
     (event) => {
       if (!event.target.closest || !event.target.closest("#annotate-tab-review")) return;
-      from = window.location.pathname === "/annotate/result" ? new URLSearchParams(window.location.search).get("open") : null;
+      from = window.location.pathname === iscan.address("/annotate/result") ? new URLSearchParams(window.location.search).get("open") : null;
     },
     { capture: true },
   );

@@ -144,11 +144,11 @@
     if (bits.none.firstChild && bits.none.firstChild.textContent === text) return;
     const go = make("a", {
       class: "btn btn-primary btn-sm",
-      href: "/annotate",
+      href: iscan.address("/annotate"),
       textContent: "Predict cell types",
       onclick: (event) => {
         event.preventDefault();
-        iscan.go("/annotate");
+        iscan.go(iscan.address("/annotate"));
       },
     });
     bits.none.replaceChildren(make("p", { textContent: text }), ...(queue ? [go] : []));

@@ -4,7 +4,7 @@
  */
 (() => {
   const iscan = (window.iscan = window.iscan || {});
-  const ADDRESS = "/api/v1/selection";
+  const ADDRESS = iscan.address("/api/v1/selection");
   const STORE = "selection-state";
 
   /**
@@ -21,7 +21,7 @@
   const listeners = new Set();
   let queue = Promise.resolve();
   let masks = { version: null, promise: null };
-  const others = "BroadcastChannel" in window ? new BroadcastChannel("iscan-selection") : null;
+  const others = "BroadcastChannel" in window ? new BroadcastChannel(iscan.own("iscan-selection")) : null;
 
   class Refused extends Error {
     /** @param {{error: string, code: ?string, position: ?number}} answer */

@@ -256,7 +256,7 @@
 
   /** Go to where cells are labelled: the selected ones, with the focus where the label is typed. */
   function labelThem() {
-    if (window.location.pathname !== "/annotate/edit") iscan.go("/annotate/edit");
+    if (window.location.pathname !== iscan.address("/annotate/edit")) iscan.go(iscan.address("/annotate/edit"));
     const until = Date.now() + 8000;
     const look = () => {
       const [target, value, none] = [byId("edit-target"), byId("edit-value"), document.querySelector(".edit-none a")];

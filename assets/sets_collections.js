@@ -124,7 +124,7 @@
         ["gmt", "GMT"],
         ["csv", "cellxgene gene-set CSV"],
         ["json", "JSON"],
-      ].map(([kind, text]) => make("a", { class: "enrichment-export", href: `/api/v1/gene-sets/export?${new URLSearchParams({ id: own.id, kind })}`, download: "", onclick: close, textContent: text })),
+      ].map(([kind, text]) => make("a", { class: "enrichment-export", href: iscan.address(`/api/v1/gene-sets/export?${new URLSearchParams({ id: own.id, kind })}`), download: "", onclick: close, textContent: text })),
     );
   }
 
@@ -265,7 +265,7 @@
   async function send(path, query) {
     let response;
     try {
-      response = await fetch(`/api/v1/gene-sets/${path}?${new URLSearchParams(query)}`, { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: body() });
+      response = await fetch(iscan.address(`/api/v1/gene-sets/${path}?${new URLSearchParams(query)}`), { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: body() });
     } catch {
       throw new Error("The server does not answer. Try again when it is back.");
     }

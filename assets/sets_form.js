@@ -2,7 +2,7 @@
  * user's analyses that run or ended while the page was open. */
 (() => {
   const iscan = (window.iscan = window.iscan || {});
-  const KEPT = "iscan-enrichment";
+  const KEPT = iscan.own("iscan-enrichment");
   const ENDED = 3; // analyses that ended, listed under those that run
   const FIELDS = ["name", "collection", "sets", "matrix", "seed"];
 
@@ -151,7 +151,7 @@
       }),
     );
     const pick = (text, title, act) => make("button", { class: "btn btn-link btn-sm", textContent: text, title, onclick: act });
-    const manage = link("/enrichment/sets", "enrichment-manage", "Manage, paste or upload");
+    const manage = link(iscan.address("/enrichment/sets"), "enrichment-manage", "Manage, paste or upload");
     const any = make("input", { type: "checkbox", class: "form-check-input", id: "enrichment-any-organism", onchange: () => change({ any_organism: any.checked }) });
     const organism = make("div", { id: "enrichment-organism", class: "form-check", hidden: true }, any, make("label", { class: "form-check-label", for: any.id, textContent: "Use it anyway" }));
     const fields = make(
@@ -327,7 +327,7 @@
       const isKnown = Boolean(iscan.jobs.get(job.id));
       seen.add(job.id);
       const text = isKnown ? `"${job.name}" is being scored already.` : `"${job.name}" was submitted.`;
-      iscan.toast.show({ id: `submitted-${job.id}-${Date.now()}`, kind: "success", text, actions: [{ text: "Study Logs", href: "/logs" }], seconds: 6 });
+      iscan.toast.show({ id: `submitted-${job.id}-${Date.now()}`, kind: "success", text, actions: [{ text: "Study Logs", href: iscan.address("/logs") }], seconds: 6 });
       wasSubmitted = false;
       iscan.pollStatus();
       await iscan.jobs.refresh();
@@ -424,7 +424,7 @@
     choose(id) {
       form = { ...fresh(), ...(form || kept()), collection: id, sets: null, any_organism: false };
       keep();
-      iscan.go("/enrichment");
+      iscan.go(iscan.address("/enrichment"));
     },
   };
 })();

@@ -323,7 +323,7 @@
     notes.replaceChildren(make("dt", { textContent: "Score" }), make("dd", { textContent: table.method }), ...lines.flatMap(([name, text]) => [make("dt", { textContent: name }), make("dd", { textContent: text })]));
     const { kind, key } = table.by;
     const csv = document.getElementById("from-enrichment-csv");
-    csv.href = `/api/v1/enrichments/${encodeURIComponent(table.result)}/table.csv?${new URLSearchParams({ kind, key })}`;
+    csv.href = iscan.address(`/api/v1/enrichments/${encodeURIComponent(table.result)}/table.csv?${new URLSearchParams({ kind, key })}`);
   }
 
   /** Bring a group into view and put the focus into its label. */

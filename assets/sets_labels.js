@@ -3,8 +3,8 @@
  * were opened from one page tell each other what changes. */
 (() => {
   const iscan = (window.iscan = window.iscan || {});
-  const KEPT = "iscan-from-enrichment";
-  const TOKEN = "iscan-windows"; // what ties a page and its windows together
+  const KEPT = iscan.own("iscan-from-enrichment");
+  const TOKEN = iscan.own("iscan-windows"); // what ties a page and its windows together
   const MOST_KEPT = 20; // columns whose ticks are remembered
   const KINDS = [
     ["cluster", "Clusters"],
@@ -17,7 +17,7 @@
   const page = () => byId("from-enrichment-page");
 
   /** The section that this window is for; "" on the whole page. */
-  const alone = (/^\/window\/enrichment\/([a-z0-9_]+)$/.exec(window.location.pathname) || [])[1] || "";
+  const alone = (/^[a-z0-9_]+$/.exec(iscan.pageBelow("/window/enrichment/")) || [""])[0];
   if (alone) document.documentElement.classList.add("section-window");
 
   // What is chosen. Choices of groups are kept for each result and column: {"": {sets, custom, text}} by group.
@@ -133,7 +133,7 @@
     tidy();
     if (!results.length) {
       drawn = null;
-      page().replaceChildren(make("p", { class: "empty-state" }, "No enrichment result yet. ", iscan.enrichment.link("/enrichment", "", "Run an enrichment first"), "."));
+      page().replaceChildren(make("p", { class: "empty-state" }, "No enrichment result yet. ", iscan.enrichment.link(iscan.address("/enrichment"), "", "Run an enrichment first"), "."));
       return;
     }
     if (!drawn || !drawn.isConnected) draw();
@@ -219,7 +219,7 @@
 
   function openWindow(id) {
     const query = new URLSearchParams({ result: state.result, kind: state.kind, key: state.key });
-    window.open(`/window/enrichment/${id}?${query}`, `iscan-enrichment-${id}-${token()}`, "popup,width=1080,height=760");
+    window.open(iscan.address(`/window/enrichment/${id}?${query}`), `iscan-enrichment-${id}-${token()}`, "popup,width=1080,height=760");
   }
 
   /** The frame of a section: its title, its own controls, and the button that opens its window. */
@@ -293,7 +293,7 @@
 
   /** Let the address say what is shown, for whoever reloads or shares it. */
   function keepLink() {
-    if (!alone && window.location.pathname !== "/annotate/enrichment") return;
+    if (!alone && window.location.pathname !== iscan.address("/annotate/enrichment")) return;
     const query = new URLSearchParams(window.location.search);
     for (const key of ["result", "kind", "key"]) query.set(key, state[key]);
     window.history.replaceState(window.history.state, "", `${window.location.pathname}?${query}`);
@@ -416,7 +416,7 @@
     showSaid();
     try {
       const made = await request("create", form());
-      const address = `/annotate/existing?open=${made.id}`;
+      const address = iscan.address(`/annotate/existing?open=${made.id}`);
       iscan.toast.show({ id: `from-enrichment-${made.id}`, kind: "success", text: made.text, actions: [{ text: "View", action: { verb: "colour", by: `annotation:${made.id}` } }, { text: "Edit", href: address }], seconds: 8 });
       state.name = "";
       wasSubmitted = false;

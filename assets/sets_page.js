@@ -105,7 +105,7 @@
     else cell.append(make("bdi", { class: job.state === "Failed" ? "field-error" : "muted", textContent: job.message === job.state ? "" : job.message }));
     const actions = job.active
       ? [iconButton("x-circle", `Cancel ${job.name}`, () => iscan.jobs.cancel(job.id))]
-      : [iconButton("arrow-repeat", `Run ${job.name} again: opens its form`, () => iscan.go(`/enrichment?rerun=${job.id}`))];
+      : [iconButton("arrow-repeat", `Run ${job.name} again: opens its form`, () => iscan.go(iscan.address(`/enrichment?rerun=${job.id}`)))];
     return make("tr", { "data-job": job.id }, make("td", {}, words(job.name, "enrichment-name")), state(job.state), cell, make("td", { class: "actions" }, ...actions));
   }
 
@@ -118,13 +118,13 @@
     return make(
       "tr",
       { "data-result": entry.id },
-      make("td", {}, link(`/annotate/enrichment?result=${entry.id}`, "enrichment-name", words(entry.name)), make("div", { class: "muted enrichment-of", title: entry.collection }, make("bdi", { textContent: entry.collection }))),
+      make("td", {}, link(iscan.address(`/annotate/enrichment?result=${entry.id}`), "enrichment-name", words(entry.name)), make("div", { class: "muted enrichment-of", title: entry.collection }, make("bdi", { textContent: entry.collection }))),
       state("Finished"),
       make("td", { class: "number" }, number(entry.n_cells), make("div", { class: "muted enrichment-of", title: cells }, make("bdi", { textContent: cells }))),
       make("td", { class: "number", textContent: sets, title: `${number(entry.n_used)} of ${counted(entry.n_sets, "set")} have a gene in this study` }),
       make("td", { textContent: entry.method_title, title: entry.matrix }),
       make("td", {}, made),
-      make("td", { class: "actions" }, iconButton("box-arrow-in-right", `Open ${entry.name}: label groups by it`, () => iscan.go(`/annotate/enrichment?result=${entry.id}`)), iconButton("pencil", `Rename ${entry.name}`, (event) => rename(event.currentTarget, entry)), iconButton("trash", `Delete ${entry.name}`, () => remove(entry), "danger")),
+      make("td", { class: "actions" }, iconButton("box-arrow-in-right", `Open ${entry.name}: label groups by it`, () => iscan.go(iscan.address(`/annotate/enrichment?result=${entry.id}`))), iconButton("pencil", `Rename ${entry.name}`, (event) => rename(event.currentTarget, entry)), iconButton("trash", `Delete ${entry.name}`, () => remove(entry), "danger")),
     );
   }
 
@@ -145,7 +145,7 @@
     }
     const jobs = listedJobs();
     if (!results.length && !jobs.length) {
-      root.replaceChildren(make("p", { class: "empty-state", textContent: "No analysis was run yet. Score cells for gene sets, then label groups by what is enriched in them." }), make("p", { class: "empty-state" }, link("/enrichment", "btn btn-primary btn-sm", "New analysis")));
+      root.replaceChildren(make("p", { class: "empty-state", textContent: "No analysis was run yet. Score cells for gene sets, then label groups by what is enriched in them." }), make("p", { class: "empty-state" }, link(iscan.address("/enrichment"), "btn btn-primary btn-sm", "New analysis")));
       return;
     }
     const focused = root.contains(document.activeElement) ? [document.activeElement.closest("tr")?.dataset.result, document.activeElement.getAttribute("aria-label")] : null;

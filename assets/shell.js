@@ -39,7 +39,7 @@
     clearTimeout(poll.timer);
     let status;
     try {
-      const response = await fetch("/api/v1/status", { cache: "no-store" });
+      const response = await fetch(iscan.address("/api/v1/status"), { cache: "no-store" });
       status = await response.json();
       if (!response.ok) status = { ...status, save: "failed", reason: status.error };
       poll.failures = 0;
@@ -87,7 +87,7 @@
 
   // -- divider -------------------------------------------------------------------------------------------------
 
-  const SPLIT = "iscan-split";
+  const SPLIT = iscan.own("iscan-split");
   const USUAL = 0.55;
 
   function split(fraction) {

@@ -3,7 +3,7 @@
   const SECONDS = { success: 4, warning: 8, danger: null };
   const ICONS = { success: "check-circle", warning: "exclamation-triangle", danger: "x-octagon" };
   const shown = new Set();
-  const CLOSED = "iscan-closed";
+  const CLOSED = window.iscan.own("iscan-closed");
 
   /** Ids of lasting messages that were closed in this tab; the page is told of them again whenever it is loaded. */
   function closed() {

@@ -57,6 +57,7 @@ server_options = (
         help='Let only these users in; see "iscan-dash users".',
     ),
     click.option("--allowed-hosts", metavar="NAMES", help="Names of this server, with commas between [any]."),
+    click.option("--url-prefix", metavar="PATH", help="Path of this server below its host, such as /cells/ [/]."),
     click.option("--proxies", type=int, metavar="N", help="Trusted proxies in front of this server [0]."),
 )
 
@@ -182,7 +183,7 @@ def _serve(settings: Settings) -> None:
         clear_untrusted_proxy_headers=not settings.proxies,
     )
     port = listening.getsockname()[1]
-    click.echo(f"iscan-dash is ready: http://{settings.host}:{port}/  (Ctrl+C stops it)")
+    click.echo(f"iscan-dash is ready: http://{settings.host}:{port}{settings.url_prefix}  (Ctrl+C stops it)")
     # As Ctrl+C does: what is unsaved is written before the process ends.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

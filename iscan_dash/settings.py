@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -14,6 +15,9 @@ from iscan_dash.errors import SettingsConflict
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 """What a browser on the same machine calls it."""
+
+PATH_PART = re.compile(r"(?!\.+$)[A-Za-z0-9._~-]+")
+"""What stands between the slashes of a path without being written otherwise in an address."""
 
 DEMO_STUDY = Path(__file__).parent / "demo" / "pbmc8k_2700.h5ad"
 """The study that comes with the package."""
@@ -94,6 +98,19 @@ class Settings(BaseSettings):
     @classmethod
     def _fold_case(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
+
+    url_prefix: str = Field("/", max_length=200)
+    """The path below which the server is, with a slash at both ends; ``/`` is the top of its host."""
+
+    @field_validator("url_prefix")
+    @classmethod
+    def _whole_prefix(cls, value: str) -> str:
+        parts = [part for part in value.split("/") if part]
+        if not all(PATH_PART.fullmatch(part) for part in parts):
+            raise ValueError(
+                f'"{value}" is no path to serve at. Give one of letters, digits, ".", "-", "_" and "~", such as /cells/'
+            )
+        return "".join(["/", *(f"{part}/" for part in parts)])
 
     @field_validator("data", mode="before")
     @classmethod

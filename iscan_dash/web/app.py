@@ -38,6 +38,7 @@ from iscan_dash.web import (
     security,
     selections,
 )
+from iscan_dash.web.below import Below
 from iscan_dash.web.components import cell_filter, history, naming, plot_grid, plot_panel, toast, topbar
 from iscan_dash.web.ids import Shell
 from iscan_dash.web.pages import annotate, data, enrichment, export, references, study_logs
@@ -98,13 +99,15 @@ def create_app(settings: Settings) -> Dash:
         assets_ignore=".*",
         use_pages=True,
         pages_folder="",
-        index_string=layout.index(*bundle.register(server, ASSETS)),
+        requests_pathname_prefix=settings.url_prefix,
+        routes_pathname_prefix="/",
         suppress_callback_exceptions=True,
         serve_locally=True,
         enable_mcp=False,
         compress=True,
         on_error=_log_error,
     )
+    app.index_string = layout.index(*bundle.register(server, ASSETS))
     hashes = FileHashes([dataset.path for dataset in study.datasets], HASHING_DELAY)
     # As the page finds references, so do workers.
     registry = Registry(
@@ -132,6 +135,8 @@ def create_app(settings: Settings) -> Dash:
         read_only.register(server)
     checked.register(server, app)
     once.register(server)
+    if settings.url_prefix != "/":
+        server.wsgi_app = Below(server.wsgi_app, settings.url_prefix)  # type: ignore[method-assign]
     services.warm_up = threading.Thread(
         target=_warm_up, args=(services, settings.fixed_user), name="warm-up", daemon=True
     )

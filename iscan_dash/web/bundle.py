@@ -25,7 +25,7 @@ def register(server: flask.Flask, folder: Path) -> tuple[str, str]:
     Returns
     -------
     styles, scripts : str
-        Their addresses.
+        Their paths.
     """
     routes = flask.Blueprint("bundle", __name__)
     addresses = []

@@ -3,7 +3,7 @@
 from html import escape
 
 import flask
-from dash import Dash
+from dash import Dash, get_relative_path
 
 from iscan_dash.errors import IscanError
 from iscan_dash.web.components import plot_panel
@@ -18,7 +18,7 @@ def links(services: Services) -> str:
 
     A link that says what to show asks for other arrays, so none are fetched for it.
     """
-    found = [("/_dash-layout", ""), ("/_dash-dependencies", "")]
+    found = [(get_relative_path("/_dash-layout"), ""), (get_relative_path("/_dash-dependencies"), "")]
     if not flask.request.args:
         try:
             spec, _ = plot_panel.first_spec(services)

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 import flask
+from dash import get_relative_path
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from iscan_dash.errors import UserRefused
@@ -175,6 +176,7 @@ class CookieSource:
 
     def __init__(self, secret: bytes) -> None:
         self.cookie = cookie_name(COOKIE, secret)
+        self._path = get_relative_path("/")
         self._serializer = URLSafeTimedSerializer(secret, salt=COOKIE)
 
     def find(self) -> User | flask.Response:
@@ -199,6 +201,7 @@ class CookieSource:
             self.cookie,
             self._serializer.dumps(asdict(user)),
             max_age=COOKIE_AGE,
+            path=self._path,
             secure=flask.request.is_secure,
             httponly=True,
             samesite="Lax",

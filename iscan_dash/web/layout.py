@@ -1,7 +1,7 @@
 """The frame: a top bar, the plots on the left, the Data and Analysis Panel on the right."""
 
 import dash_bootstrap_components as dbc
-from dash import dcc, html, page_container
+from dash import dcc, get_relative_path, html, page_container
 
 from iscan_dash.web import selections
 from iscan_dash.web.components import cell_filter, history, naming, plot_grid, toast, topbar
@@ -27,11 +27,11 @@ INDEX = """<!DOCTYPE html>
 <title>{%title%}</title>
 <!-- first picture -->
 {%favicon%}
-<link rel="stylesheet" href="/bootstrap/css/bootstrap.min.css">
-<link rel="stylesheet" href="/bootstrap/css/font/bootstrap-icons.min.css">
+<link rel="stylesheet" href="ROOT/bootstrap/css/bootstrap.min.css">
+<link rel="stylesheet" href="ROOT/bootstrap/css/font/bootstrap-icons.min.css">
 {%css%}
 <link rel="stylesheet" href="STYLES">
-<script src="/assets/theme.js"></script>
+<script src="ROOT/assets/theme.js"></script>
 </head>
 <body>
 {%app_entry%}
@@ -42,8 +42,12 @@ INDEX = """<!DOCTYPE html>
 
 
 def index(styles: str, scripts: str) -> str:
-    """Return the template of the page, given where our styles and scripts are."""
-    return INDEX.replace("STYLES", styles).replace("SCRIPTS", scripts)
+    """Return the template of the page, given the paths of our styles and scripts; the application is made by then."""
+    places = {"ROOT/": "/", "STYLES": styles, "SCRIPTS": scripts}
+    made = INDEX
+    for mark, path in places.items():
+        made = made.replace(mark, get_relative_path(path))
+    return made
 
 
 def tabs(services: Services) -> tuple[tuple[str, str, str], ...]:
@@ -92,7 +96,10 @@ def shell(services: Services) -> html.Div:
                             html.Nav(
                                 [
                                     dbc.NavLink(
-                                        name, href=path, active=active, id=f"shell-tab-{path.strip('/') or 'data'}"
+                                        name,
+                                        href=get_relative_path(path),
+                                        active=active,
+                                        id=f"shell-tab-{path.strip('/') or 'data'}",
                                     )
                                     for name, path, active in tabs(services)
                                 ],

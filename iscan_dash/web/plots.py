@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
 import numpy as np
+from dash import get_relative_path
 
 from iscan_dash.core import palette
 from iscan_dash.core.selection.mask_codec import decode
@@ -92,15 +93,12 @@ class Plots:
         The user's selections.
     results
         The predictions that the user looks into.
-    prefix
-        Where the server's routes begin.
     """
 
-    def __init__(self, workspace: Workspace, selections: Selections, results: OpenedResults, prefix: str = "/") -> None:
+    def __init__(self, workspace: Workspace, selections: Selections, results: OpenedResults) -> None:
         self._workspace = workspace
         self._selections = selections
         self._results = results
-        self._api = f"{prefix}api/v1"
         self._recent: OrderedDict[Any, CellColours] = OrderedDict()
         self._axes: OrderedDict[Any, np.ndarray] = OrderedDict()
         self._bounds: dict[tuple[str, str], tuple[float, float, float, float]] = {}
@@ -335,12 +333,13 @@ class Plots:
         """
         study, colours = self._workspace.study, self.colours(by)
         query = urlencode({"by": str(by), "v": self.version(by)})
+        api = get_relative_path("/api/v1")
         spec: dict[str, Any] = {
             "cells": study.n_cells,
             "by": str(by),
-            "xy": f"{self._api}/positions?{urlencode({'embedding': axes, 'v': self.axes_version(axes)})}",
-            "codes": f"{self._api}/codes?{query}" if colours.codes is not None else None,
-            "hover": f"{self._api}/cells/{{row}}?{query}",
+            "xy": f"{api}/positions?{urlencode({'embedding': axes, 'v': self.axes_version(axes)})}",
+            "codes": f"{api}/codes?{query}" if colours.codes is not None else None,
+            "hover": f"{api}/cells/{{row}}?{query}",
             "ink": list(colours.ink),
             "scale": colours.scale,
             "missing": colours.missing,

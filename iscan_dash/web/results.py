@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 import numpy as np
+from dash import get_relative_path
 from pydantic import BaseModel, Field
 
 from iscan_dash.core import palette
@@ -283,7 +284,7 @@ def _plot(services: Services, after: Annotation, state: Annotation, cutoffs: Cut
     asked = {"by": f"annotation:{state.id}", "cutoffs": json.dumps(cutoffs.to_json()), "v": state.version}
     return {
         "of": services.plots.version(ColourBy("annotation", state.id)),
-        "codes": f"/api/v1/results/{state.id}/codes?{urlencode(asked)}",
+        "codes": get_relative_path(f"/api/v1/results/{state.id}/codes?{urlencode(asked)}"),
         "title": f"Preview of {state.live.name}",
         "ink": list(colours.ink),
         "missing": colours.missing,

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import flask
 import flask_login
+from dash import get_relative_path
 from flask.sessions import SecureCookieSessionInterface
 from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage
@@ -34,16 +35,16 @@ TEMPLATE = """<!DOCTYPE html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Sign in - iscan-dash</title>
-<link rel="icon" href="/_favicon.ico">
-<link rel="stylesheet" href="/bootstrap/css/bootstrap.min.css">
-<link rel="stylesheet" href="/assets/theme.css">
-<script src="/assets/theme.js"></script>
+<link rel="icon" href="{{ root }}_favicon.ico">
+<link rel="stylesheet" href="{{ root }}bootstrap/css/bootstrap.min.css">
+<link rel="stylesheet" href="{{ root }}assets/theme.css">
+<script src="{{ root }}assets/theme.js"></script>
 </head>
 <body class="d-flex overflow-auto p-3">
 <main class="m-auto w-100" style="max-width: 20rem">
 <h1 class="h5 brand mb-3">iscan-dash</h1>
 {% if problem %}<p class="alert alert-danger p-2" id="problem" role="alert">{{ problem }}</p>{% endif %}
-<form method="post" action="/sign-in">
+<form method="post" action="{{ root }}sign-in">
 <label for="name" class="form-label">Name</label>
 <input id="name" name="name" class="form-control mb-3" value="{{ name }}" maxlength="{{ longest_name }}"
   autocomplete="username" autocapitalize="none" spellcheck="false" required{% if not name %} autofocus{% endif %}>
@@ -113,7 +114,11 @@ def register(server: flask.Flask, accounts: Accounts, secret: bytes) -> None:
     """Add the page, and sessions signed with a secret."""
     server.secret_key = secret
     server.session_interface = _Sessions()
-    server.config.update(SESSION_COOKIE_NAME=cookie_name("iscan-session", secret), SESSION_COOKIE_SAMESITE="Lax")
+    server.config.update(
+        SESSION_COOKIE_NAME=cookie_name("iscan-session", secret),
+        SESSION_COOKIE_PATH=get_relative_path("/"),
+        SESSION_COOKIE_SAMESITE="Lax",
+    )
     manager = flask_login.LoginManager(server)
     throttle = Throttle()
 
@@ -174,9 +179,14 @@ def ask() -> flask.Response:
 
 def _page(name: str = "", problem: str = "") -> str:
     return flask.render_template_string(
-        TEMPLATE, name=name, problem=problem, longest_name=LONGEST_NAME, longest_password=LONGEST_PASSWORD
+        TEMPLATE,
+        root=get_relative_path("/"),
+        name=name,
+        problem=problem,
+        longest_name=LONGEST_NAME,
+        longest_password=LONGEST_PASSWORD,
     )
 
 
 def _see_other(path: str) -> flask.Response:
-    return flask.Response(status=303, headers={"Location": path})
+    return flask.Response(status=303, headers={"Location": get_relative_path(path)})

@@ -123,7 +123,7 @@ class Shell(Part):
         link = {"Data": "shell-tab-data", "Cell Annotation": "shell-tab-annotate", "Export": "shell-tab-export"}
         link["New Annotation"] = "annotate-tab-new"
         browser.click(f"#{link.get(tab, 'annotate-tab-existing')}")
-        browser.until(lambda: browser.js("return location.pathname"), place[tab])
+        browser.until(lambda: browser.js("return `/${iscan.pageBelow('/')}`"), place[tab])
 
     def title(self) -> str:
         """Return the title of the study."""

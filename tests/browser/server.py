@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 READY = re.compile(r"ready: (http://\S+?)/? ")
@@ -65,7 +66,7 @@ class Server:
         said = READY.search(self._process.stdout.readline())
         assert said, f"the server did not start: {self.errors()}"
         self.url = said[1]
-        self._port = int(self.url.rpartition(":")[2])
+        self._port = urlsplit(self.url).port or 0
         return self
 
     def stop(self) -> None:

@@ -51,6 +51,7 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
         "RUNNING_JOBS": "3",
         "LOG_FORMAT": "JSON",
         "LOG_LEVEL": "info",
+        "URL_PREFIX": "cells",
     }
     # What cannot be had together with the others.
     apart = {"ANNOTATIONS_FILE": "a.csv", "DISABLE_ANNOTATIONS": "true", "USER_HEADER": "X-User", "USERS": "users.txt"}
@@ -74,6 +75,7 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
         running_jobs=3,
         log_format="json",
         log_level="info",
+        url_prefix="/cells/",
     )
     assert {name.upper() for name in Settings.model_fields} == set(values) | set(apart)
     for name in values:
@@ -121,6 +123,22 @@ def test_a_host_that_gives_a_port_is_heard(monkeypatch: pytest.MonkeyPatch) -> N
 def test_what_makes_no_sense_is_refused(name: str, value: object) -> None:
     with pytest.raises(ValidationError):
         Settings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("given", "prefix"),
+    [("", "/"), ("/", "/"), ("cells", "/cells/"), ("/cells", "/cells/"), ("/cells/", "/cells/"), ("a//b-1", "/a/b-1/")],
+)
+def test_a_path_has_a_slash_at_both_ends(given: str, prefix: str) -> None:
+    assert Settings(url_prefix=given).url_prefix == prefix
+
+
+@pytest.mark.parametrize(
+    "given", ["/../x/", "/./", "http://lab.example/", "/a b/", "/a%2fb/", "/é/", "/a?b/", "/a\\b/", "\n"]
+)
+def test_what_is_no_path_is_refused(given: str) -> None:
+    with pytest.raises(ValidationError, match=r"is no path to serve at\. Give one of letters"):
+        Settings(url_prefix=given)
 
 
 def test_the_demo_is_complete() -> None:

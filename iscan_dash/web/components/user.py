@@ -3,7 +3,7 @@
 from typing import Any
 
 import dash_bootstrap_components as dbc
-from dash import Dash, Input, Output, State, html, no_update
+from dash import Dash, Input, Output, State, get_relative_path, html, no_update
 
 from iscan_dash.errors import IscanError
 from iscan_dash.web import identity
@@ -37,7 +37,9 @@ def _body(name: str) -> list[Any]:
         found = [
             html.P(["Signed in as ", html.Bdi(name), "."]),
             html.Form(
-                html.Button("Sign out", className="btn btn-sm btn-outline-secondary"), action="/sign-out", method="POST"
+                html.Button("Sign out", className="btn btn-sm btn-outline-secondary"),
+                action=get_relative_path("/sign-out"),
+                method="POST",
             ),
         ]
     else:

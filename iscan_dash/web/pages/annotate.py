@@ -3,7 +3,7 @@
 from typing import Any
 
 import dash_bootstrap_components as dbc
-from dash import Dash, Input, Output, html, register_page
+from dash import Dash, Input, Output, get_relative_path, html, register_page
 
 from iscan_dash.web.ids import Annotate, Shell
 from iscan_dash.web.pages import (
@@ -55,7 +55,7 @@ def layout(
     tabs = [
         dbc.NavLink(
             name,
-            href=f"/annotate/{key}".rstrip("/"),
+            href=get_relative_path(f"/annotate/{key}".rstrip("/")),
             # From Enrichment has an address of its own.
             active=True if not key and enrichment is not None else "exact",
             id=f"annotate-tab-{key or 'new'}",

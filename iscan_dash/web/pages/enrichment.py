@@ -3,7 +3,7 @@
 from typing import Any
 
 import dash_bootstrap_components as dbc
-from dash import ClientsideFunction, Dash, Input, Output, dcc, html, register_page
+from dash import ClientsideFunction, Dash, Input, Output, dcc, get_relative_path, html, register_page
 
 from iscan_dash.web.ids import Enrichment
 from iscan_dash.web.services import Services
@@ -25,7 +25,12 @@ def layout(view: str = "", rerun: str | None = None, open_collection: str | None
         The collection that is opened.
     """
     tabs = [
-        dbc.NavLink(name, href=f"/enrichment/{key}".rstrip("/"), active="exact", id=f"enrichment-tab-{key or 'new'}")
+        dbc.NavLink(
+            name,
+            href=get_relative_path(f"/enrichment/{key}".rstrip("/")),
+            active="exact",
+            id=f"enrichment-tab-{key or 'new'}",
+        )
         for key, name in VIEWS.items()
     ]
     opened = {"view": view or "new", "rerun": rerun or "", "open": open_collection or ""}

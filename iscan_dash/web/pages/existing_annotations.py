@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import dash_bootstrap_components as dbc
-from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update, set_props
+from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, get_relative_path, html, no_update, set_props
 
 from iscan_dash.core.annotations import Annotation, Header
 from iscan_dash.core.words import counted
@@ -86,7 +86,7 @@ def table(workspace: Workspace, history: dict[str, list[dict[str, Any]]], open_i
         return html.Div(
             [
                 html.P("No annotations yet."),
-                dbc.Button("New Annotation", href="/annotate", color="primary", size="sm"),
+                dbc.Button("New Annotation", href=get_relative_path("/annotate"), color="primary", size="sm"),
             ],
             className="empty-state",
         )
@@ -140,7 +140,7 @@ def _actions(own: str, history: list[dict[str, Any]]) -> list[Any]:
     return [
         dcc.Link(
             html.I(className="bi bi-pencil", **{"aria-hidden": "true"}),
-            href=f"/annotate/edit?open={own}",
+            href=get_relative_path(f"/annotate/edit?open={own}"),
             className="icon-button",
             title="Edit its labels",
         ),
@@ -216,7 +216,10 @@ def _result_link(state: Annotation) -> list[Any]:
     """Return the way to what a prediction found."""
     if state.live.origin != ORIGIN:
         return []
-    return [" ", dcc.Link("Why these labels, and other cutoffs", href=f"/annotate/result?open={state.id}")]
+    return [
+        " ",
+        dcc.Link("Why these labels, and other cutoffs", href=get_relative_path(f"/annotate/result?open={state.id}")),
+    ]
 
 
 def _recipe(header: Header) -> str:

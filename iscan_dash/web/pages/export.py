@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import dash_bootstrap_components as dbc
-from dash import Dash, Input, Output, State, ctx, dcc, html, no_update, register_page
+from dash import Dash, Input, Output, State, ctx, dcc, get_relative_path, html, no_update, register_page
 
 from iscan_dash.core.annotations import Annotation
 from iscan_dash.core.words import counted
@@ -129,7 +129,7 @@ def csv_link(services: Services, ids: list[str] | None, *, for_cellxgene: bool) 
     if for_cellxgene:
         query.append(("cellxgene", "1"))
     name = f"{collection_name(services.workspace.study.title)}-annotations.csv"
-    return f"/api/v1/export.csv?{urlencode(query)}", name
+    return get_relative_path(f"/api/v1/export.csv?{urlencode(query)}"), name
 
 
 def targets(services: Services, name: str | None) -> list[Path]:
@@ -174,7 +174,7 @@ def state_view(state: MergeState) -> Any:
                     html.P(report.statement),
                     html.A(
                         "Download",
-                        href=f"/api/v1/merged/{place}",
+                        href=get_relative_path(f"/api/v1/merged/{place}"),
                         download=report.output.name,
                         className="btn btn-sm btn-outline-primary",
                     ),

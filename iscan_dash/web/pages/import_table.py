@@ -3,7 +3,7 @@
 from typing import Any
 
 import dash_bootstrap_components as dbc
-from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, get_relative_path, html, no_update
 
 from iscan_dash.core.annotations.label_table import ColumnReport, LabelTable, TableReport, match_lines
 from iscan_dash.errors import IscanError, NameRefused, UnknownColumn
@@ -150,7 +150,7 @@ def run(services: Services, table: LabelTable, choices: list[ImportChoice]) -> t
     names = ", ".join(f'"{state.live.name}"' for state in made[:3]) + (" ..." if len(made) > 3 else "")
     text = f"{names} {'was' if len(made) == 1 else 'were'} imported from {table.report.name}."
     view = toast.action("View", "colour", by=f"annotation:{made[0].id}")
-    edit = toast.link("Edit", f"/annotate/existing?open={made[0].id}")
+    edit = toast.link("Edit", get_relative_path(f"/annotate/existing?open={made[0].id}"))
     return services.workspace.revision, toast.message("success", text, view, edit, seconds=8)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import dash_ag_grid as dag
 import dash_bootstrap_components as dbc
-from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, get_relative_path, html, no_update
 from pydantic import ValidationError
 
 from iscan_dash.core.annotations.combine import DELIMITER_LENGTH, MissingParts
@@ -96,7 +96,7 @@ def _cards(services: Services, chosen: str) -> dbc.RadioItems:
         inline=True,
         value=chosen,
         options=_card_options(services),
-        persistence=True,
+        persistence=get_relative_path("/"),
         persistence_type="session",
     )
 
@@ -107,14 +107,14 @@ def _card_options(services: Services) -> list[dict[str, Any]]:
     options = []
     for kind, (name, text) in KINDS.items():
         is_off = kind == "enrichment" and not has_results
-        says = dcc.Link("Run an enrichment first", href="/enrichment") if is_off else text
+        says = dcc.Link("Run an enrichment first", href=get_relative_path("/enrichment")) if is_off else text
         label = html.Span([html.B(name), html.Small(says)], className="card-text")
         options.append({"value": kind, "label": label, "disabled": is_off})
     return options
 
 
 def _form(services: Services) -> list[Any]:
-    kept = {"persistence": True, "persistence_type": "session"}
+    kept = {"persistence": get_relative_path("/"), "persistence_type": "session"}
     workspace = services.workspace
     return [
         html.Div(
@@ -209,7 +209,7 @@ def _sources(workspace: Workspace, control_id: str, title: str, kind: str) -> ht
             multi=True,
             placeholder="None" if options else empty,
             disabled=not options,
-            persistence=True,
+            persistence=get_relative_path("/"),
             persistence_type="session",
             optionHeight=28,
         ),
@@ -335,7 +335,7 @@ def create(services: Services, values: dict[str, Any]) -> tuple[int, dict[str, A
     form = read_form(values)
     cells = services.previews.cells(form)
     made = services.workspace.create_from_existing(form.name, form.sources, form.recipe, cells)
-    address = f"/annotate/existing?open={made.id}"
+    address = get_relative_path(f"/annotate/existing?open={made.id}")
     counts = f"{counted(made.n_labels, 'label')}, {counted(made.n_set, 'cell')} set"
     text = f'"{made.live.name}" was created: {counts}.'
     view = toast.action("View", "colour", by=f"annotation:{made.id}")
