@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=lambda: user_data_path("iscan-dash"))
     """Where the server keeps its secret and its jobs, and where references are installed."""
 
+    gene_index_gb: float = Field(20.0, ge=0)
+    """Disk space for indices of genes, in the data folder; without any (0) genes of large matrices are searched for."""
+
     running_jobs: int = Field(1, ge=1, le=64)
     """Jobs, such as predictions, that run at once; each uses all processors."""
 

@@ -23,6 +23,7 @@ from iscan_dash.core.study.matrices import MatrixKind
 from iscan_dash.core.words import counted
 from iscan_dash.errors import IscanError, StorageError, UnknownColumn
 from iscan_dash.services.backups import Backup, list_backups, open_backup
+from iscan_dash.services.gene_searches import GeneSearches
 from iscan_dash.services.labelling import Labelling
 from iscan_dash.services.ledger import DEFAULT_LABEL, now
 from iscan_dash.services.reattach import OldDrafts, find_old_drafts
@@ -119,10 +120,16 @@ class Workspace(Labelling):
     """An open study and one user's annotations of it: what is seen, what is made, what is edited.
 
     See `Ledger` for the parameters.
+
+    Attributes
+    ----------
+    searches
+        The genes that the user waits for.
     """
 
     def __init__(self, study: Study, **options: Any) -> None:
-        super().__init__(study, **options)
+        self.searches = GeneSearches()
+        super().__init__(study.watched(self.searches.watch), **options)
         self._findings: tuple[str, list[Finding]] | None = None
         self._previews: OrderedDict[Any, Combined] = OrderedDict()
 

@@ -18,6 +18,8 @@ from iscan_dash.core.references import Registry
 from iscan_dash.core.study import open_study
 from iscan_dash.errors import IscanError
 from iscan_dash.logs import tell
+from iscan_dash.services.gene_indexing import GeneIndexing
+from iscan_dash.services.gene_searches import SearchCancelled
 from iscan_dash.services.gene_sets import GeneSetCollections
 from iscan_dash.services.hashes import FileHashes
 from iscan_dash.services.jobs import Jobs
@@ -116,7 +118,10 @@ def create_app(settings: Settings) -> Dash:
     folders = {"references": str(registry.installed), "shared": str(registry.shared) if registry.shared else None}
     jobs = Jobs(workspaces, settings.data_dir, options=folders, most_running=settings.running_jobs)
     gene_sets = GeneSetCollections(settings.data_dir.absolute(), registry.shared)
-    services = Services(workspaces, hashes, jobs, registry, gene_sets)
+    gene_indexing = GeneIndexing(
+        study, settings.data_dir.absolute() / "gene-index", int(settings.gene_index_gb * 1_000_000_000)
+    )
+    services = Services(workspaces, hashes, jobs, registry, gene_sets, gene_indexing)
     server.extensions["iscan"] = services
     routes.register(server, services)
     probes.register(server, services)
@@ -184,6 +189,7 @@ def _warm_up(services: Services, fixed_user: str | None) -> None:
         desk.workspace.findings,
         lambda: None if services.workspaces.is_closed else services.jobs.recover(),
         services.hashes.start,
+        services.gene_indexing.start,
     ]
     for step in steps:
         if services.is_closing.is_set():
@@ -197,6 +203,8 @@ def _warm_up(services: Services, fixed_user: str | None) -> None:
 
 def _log_error(error: Exception) -> Any:
     """Say what happened on the page; keep the details of what nobody expected in the log."""
+    # Who cancelled knows.
+    kind = "warning" if isinstance(error, SearchCancelled) else "danger"
     if isinstance(error, IscanError):
         sentence = str(error)
         request_log.refused(error)
@@ -207,4 +215,4 @@ def _log_error(error: Exception) -> Any:
         sentence = (
             f"Something went wrong ({type(error).__name__}). Nothing was changed; the server's log has the details."
         )
-    set_props(Shell.TOAST, {"data": toast.message("danger", sentence)})
+    set_props(Shell.TOAST, {"data": toast.message(kind, sentence)})

@@ -106,6 +106,7 @@ class Data(StrEnum):
     FINDINGS = "data-findings"
     COLUMNS = "data-columns"
     MATRICES = "data-matrices"
+    INDICES = "data-indices"
     FILES = "data-files"
     SAMPLE = "data-sample"
     REFRESH = "data-refresh"

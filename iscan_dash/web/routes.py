@@ -15,6 +15,7 @@ from iscan_dash.services.export import distinct, export_lines
 from iscan_dash.web import (
     edit_routes,
     enrichment_routes,
+    gene_routes,
     inspection_routes,
     job_routes,
     reference_routes,
@@ -95,6 +96,7 @@ def register(server: flask.Flask, services: Services) -> None:
 
     edit_routes.add(routes, services, _json)
     enrichment_routes.add(routes, services, _json)
+    gene_routes.add(routes, services, _json)
     inspection_routes.add(routes, services, _json)
     job_routes.add(routes, services, _json)
     reference_routes.add(routes, services, _json)

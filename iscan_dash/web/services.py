@@ -9,6 +9,7 @@ from iscan_dash.services.edit_table import EditTable
 from iscan_dash.services.enrichments import Enrichments
 from iscan_dash.services.explain import Explainer
 from iscan_dash.services.expression_samples import ExpressionSamples
+from iscan_dash.services.gene_indexing import GeneIndexing
 from iscan_dash.services.gene_sets import GeneSetCollections
 from iscan_dash.services.hashes import FileHashes
 from iscan_dash.services.inspection import Inspection
@@ -91,6 +92,8 @@ class Services:
         The references that cell types are predicted by.
     gene_sets
         The collections of gene sets.
+    gene_indexing
+        What makes genes of large matrices quick to read.
     """
 
     def __init__(
@@ -100,12 +103,14 @@ class Services:
         jobs: Jobs,
         registry: Registry,
         gene_sets: GeneSetCollections,
+        gene_indexing: GeneIndexing,
     ) -> None:
         self.workspaces = workspaces
         self.hashes = hashes
         self.jobs = jobs
         self.registry = registry
         self.gene_sets = gene_sets
+        self.gene_indexing = gene_indexing
         predictor = Predictor(registry)
         self.preflights = Preflights(predictor)
         self._expression = ExpressionSamples()
@@ -208,6 +213,8 @@ class Services:
     def close(self) -> None:
         """Stop the background work, write what is unsaved and close the files."""
         self.is_closing.set()
+        for desk in self._desks.values():
+            desk.workspace.searches.close()
         if self.warm_up is not None:
             # HDF5 does not bear that a file is closed while somebody reads it.
             self.warm_up.join()
@@ -215,6 +222,7 @@ class Services:
         self.preflights.close()
         self._prepared.close()
         self.hashes.close()
+        self.gene_indexing.close()
         self._expression.close()
         for desk in self._desks.values():
             desk.merge_run.close()

@@ -272,8 +272,12 @@ class PlotPanel(Part):
 
     def search_gene(self, gene: str, typed: str | None = None) -> None:
         """Type into the gene search, choose a gene, and wait until it is drawn."""
-        self._pick(self.part("gene"), gene, typed or gene)
+        self.ask_for_gene(gene, typed)
         self.wait_for_title(gene)
+
+    def ask_for_gene(self, gene: str, typed: str | None = None) -> None:
+        """Type into the gene search and choose a gene."""
+        self._pick(self.part("gene"), gene, typed or gene)
 
     def clear_gene(self) -> None:
         """Take the gene away, so that the column colours the cells again."""

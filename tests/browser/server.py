@@ -39,13 +39,16 @@ class Server:
         Where its drafts go, unless `command` says otherwise, and what it keeps itself.
     port
         Where it listens; a free port when 0.
+    module
+        What is run.
     """
 
-    def __init__(self, *command: str | Path, folder: Path, port: int = 0) -> None:
+    def __init__(self, *command: str | Path, folder: Path, port: int = 0, module: str = "iscan_dash") -> None:
         self.command = [str(part) for part in command]
         self.folder = folder
         self.url = ""
         self._port = port
+        self._module = module
         self._process: subprocess.Popen[str] | None = None
         self._errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the server is
 
@@ -55,7 +58,7 @@ class Server:
         if not {"--annotations-file", "--disable-annotations"} & set(self.command):
             options += ["--annotations-dir", str(self.folder)]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "iscan_dash", *self.command, *options],
+            [sys.executable, "-m", self._module, *self.command, *options],
             stdout=subprocess.PIPE,
             stderr=self._errors,
             stdin=subprocess.DEVNULL,

@@ -1,5 +1,6 @@
 """One ``.h5ad`` file, opened read-only."""
 
+import logging
 import re
 import zipfile
 from collections.abc import Iterator
@@ -19,8 +20,9 @@ from iscan_dash.core.study.columns import (
     value_text,
 )
 from iscan_dash.core.study.elements import encoding, n_values, read_element, read_levels, read_texts
+from iscan_dash.core.study.gene_index import DamagedIndex, GeneIndex, IndexShelf, is_worth_indexing
 from iscan_dash.core.study.gene_table import GeneTable
-from iscan_dash.core.study.matrices import Matrix, find_matrices
+from iscan_dash.core.study.matrices import Matrix, Tell, find_matrices
 from iscan_dash.errors import DataError, UnknownColumn
 
 CHUNK = 65_536
@@ -33,6 +35,8 @@ READABLE = frozenset(
     {"", "array", "string-array", "categorical", "nullable-integer", "nullable-boolean", "nullable-string-array"}
 )
 """Encodings of columns; the empty one is that of files written before AnnData 0.8."""
+
+log = logging.getLogger(__name__)
 
 COLOUR = re.compile(r"^#[0-9a-fA-F]{6}([0-9a-fA-F]{2})?$")
 
@@ -53,6 +57,8 @@ class Dataset:
         Its matrices by key (``"X"``, ``"raw/X"``, ``"layers/counts"``).
     stamp
         Time of the last change (nanoseconds) and size (bytes) when the file was opened.
+    indices
+        Where genes of its large row-major matrices are found quickly.
     """
 
     path: Path
@@ -60,6 +66,7 @@ class Dataset:
     n_cells: int
     matrices: dict[str, Matrix] = field(repr=False)
     stamp: tuple[int, int]
+    indices: IndexShelf = field(default_factory=IndexShelf, repr=False)
 
     @property
     def name(self) -> str:
@@ -166,6 +173,27 @@ class Dataset:
     def gene_names(self, matrix: str = "X", column: str | None = None) -> tuple[str, ...]:
         """Return the gene names of a matrix, in a column of its table of genes; see `GeneTable.names`."""
         return self.genes(matrix).names(column)
+
+    def is_searched(self, matrix: str) -> bool:
+        """Tell whether a gene of a matrix is found by a long search, for want of an index."""
+        return is_worth_indexing(self.matrices[matrix]) and self._index(matrix) is None
+
+    def gene(self, matrix: str, column: int, tell: Tell = lambda _: None) -> np.ndarray:
+        """Read one gene for all cells, by the index of the matrix when there is one; see `Matrix.gene`."""
+        index = self._index(matrix)
+        if index is not None:
+            try:
+                return index.gene(column)
+            except (DamagedIndex, OSError) as error:
+                log.warning("%s: genes are searched for in %s until there is a new index.", error, self.path.name)
+                self.indices.ready.pop(matrix, None)
+        if self.is_searched(matrix):
+            self.indices.searched(matrix)
+        return self.matrices[matrix].gene(column, tell)
+
+    def _index(self, matrix: str) -> GeneIndex | None:
+        # Of a file that was changed it knows what that held before.
+        return self.indices.ready.get(matrix) if self.is_unchanged() else None
 
     @cached_property
     def _genes(self) -> GeneTable:

@@ -1,5 +1,6 @@
 """Expression matrices of a file: what is there, what kind of values they hold, and one gene at a time."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,6 +18,9 @@ LOG_MAXIMUM = 24.0
 
 BLOCK = 4_000_000
 """Stored values read at once."""
+
+Tell = Callable[[float], None]
+"""Is told the part that is done, 0 to 1; ends the work by raising."""
 
 
 class MatrixKind(StrEnum):
@@ -102,13 +106,17 @@ class Matrix:
         dtype: np.dtype = (self.element if self.storage == "dense" else self.element["data"]).dtype
         return dtype
 
-    def gene(self, column: int) -> np.ndarray:
+    def gene(self, column: int, tell: Tell = lambda _: None) -> np.ndarray:
         """Read one gene for all cells, without reading the matrix whole into memory.
+
+        In a row-major matrix it is searched for from end to end; see `GeneIndex` for those that are large.
 
         Parameters
         ----------
         column
             The gene's column, 0 <= column < shape[1].
+        tell
+            Is told of the progress of a search, before each of its blocks.
 
         Returns
         -------
@@ -117,7 +125,10 @@ class Matrix:
         """
         values = np.zeros(self.shape[0], np.float32)
         if self.storage == "dense":
-            values[:] = self.element[:, column]
+            step = max(1, BLOCK // max(1, self.shape[1]))
+            for start in range(0, self.shape[0], step):
+                tell(start / self.shape[0])
+                values[start : start + step] = self.element[start : start + step, column]
             return values
         pointers = self.element["indptr"]
         if self.storage == "csc":
@@ -126,6 +137,7 @@ class Matrix:
             return values
         pointers = pointers[:]
         for start in range(0, self.stored, BLOCK):
+            tell(start / self.stored)
             hits = np.flatnonzero(self.element["indices"][start : start + BLOCK] == column)
             if len(hits):
                 rows = np.searchsorted(pointers, hits + start, side="right") - 1

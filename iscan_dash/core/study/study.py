@@ -1,8 +1,9 @@
 """A study: the files a lab opens together, as one table of cells that never changes."""
 
 import threading
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count, pairwise
@@ -21,7 +22,7 @@ from iscan_dash.core.study.columns import (
 )
 from iscan_dash.core.study.dataset import CHUNK, UNREADABLE, Dataset, open_dataset
 from iscan_dash.core.study.fingerprint import content_fingerprint
-from iscan_dash.core.study.matrices import LINEAR, Evidence, MatrixKind, detect_kind
+from iscan_dash.core.study.matrices import LINEAR, Evidence, MatrixKind, Tell, detect_kind
 from iscan_dash.errors import DataError, UnknownColumn
 
 SAMPLE_COLUMNS = ("sample", "sample_id", "Sample", "batch", "orig.ident", "library", "donor")
@@ -59,6 +60,9 @@ ALIKE = (
     *({kind} for kind in KIND_ORDER[2:]),
 )
 """Kinds that files may show side by side, the best first: any log values rather than the counts of all."""
+
+FOUND_BYTES = 64_000_000
+"""Genes that were found by a long search are kept up to so many bytes, and the last one in any case."""
 
 T = TypeVar("T")
 
@@ -130,6 +134,10 @@ class Gene:
     n_files: int
 
 
+def _nobody(_part: float) -> None:
+    """Tell nobody."""
+
+
 class _Shared:
     """What the views of one study share: values read from disk, each read once."""
 
@@ -137,6 +145,8 @@ class _Shared:
         self._values: dict[Any, Any] = {}
         self._locks: dict[Any, threading.Lock] = {}
         self._guard = threading.Lock()
+        self._found: OrderedDict[Any, np.ndarray] = OrderedDict()
+        self._searching = threading.Lock()
 
     def get(self, key: Any, make: Callable[[], T]) -> T:
         with self._guard:
@@ -149,6 +159,17 @@ class _Shared:
                 self._values[key] = make()
             value = self._values[key]
             return value
+
+    def search(self, key: Any, find: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return what a long search finds, or found a while ago."""
+        # One at a time: two would take each other's disk.
+        with self._searching:
+            if key not in self._found:
+                self._found[key] = find()
+            self._found.move_to_end(key)
+            while len(self._found) > 1 and sum(values.nbytes for values in self._found.values()) > FOUND_BYTES:
+                self._found.popitem(last=False)
+            return self._found[key]
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,17 +186,24 @@ class Study:
         An obs column that holds the cell ids, instead of the index.
     choices
         What the user decided where our guess was not right.
+    watch
+        Is given the name of a gene that takes a long search, and gives what is told of its progress, which may end it.
     """
 
     datasets: tuple[Dataset, ...]
     title: str
     obs_names: str | None = None
     choices: Choices = field(default_factory=Choices)
+    watch: Callable[[str], AbstractContextManager[Tell]] = field(default=lambda _: nullcontext(_nobody), repr=False)
     _shared: _Shared = field(default_factory=_Shared, repr=False)
 
     def with_choices(self, choices: Choices) -> "Study":
         """Return the same study seen with other choices; nothing is read again."""
         return replace(self, choices=choices)
+
+    def watched(self, watch: Callable[[str], AbstractContextManager[Tell]]) -> "Study":
+        """Return the same study whose long searches for genes are told to somebody else; see `watch`."""
+        return replace(self, watch=watch)
 
     @property
     def n_cells(self) -> int:
@@ -480,12 +508,25 @@ class Study:
         """
         if name not in self.genes:
             raise UnknownColumn(f'This study has no gene "{name}".')
+        keys = self.gene_matrices(name, matrix)
+        if not any(key and dataset.is_searched(key) for dataset, key in zip(self.datasets, keys, strict=True)):
+            return NumberColumn(name, self._read_gene(name, keys))
+        with self.watch(name) as tell:
+            return NumberColumn(name, self._shared.search((name, keys), lambda: self._read_gene(name, keys, tell)))
+
+    def _read_gene(self, name: str, keys: tuple[str | None, ...], tell: Tell = _nobody) -> np.ndarray:
         values = np.full(self.n_cells, np.nan, np.float32)
-        for dataset, start, key in zip(self.datasets, self.offsets, self.gene_matrices(name, matrix), strict=False):
+        for dataset, key, (start, end) in zip(self.datasets, keys, pairwise(self.offsets.tolist()), strict=True):
+
+            def tell_all(part: float, start: int = start, end: int = end) -> None:
+                tell((start + part * (end - start)) / self.n_cells)
+
             if key:
                 place = self._gene_places(dataset, "raw/X" if key == "raw/X" else "X")[name]
-                values[start : start + dataset.n_cells] = dataset.matrices[key].gene(place)
-        return NumberColumn(name, values)
+                values[start:end] = dataset.gene(key, place, tell_all)
+        # The same array is given to whoever asks for this gene next.
+        values.flags.writeable = False
+        return values
 
     def gene_matrices(self, name: str, matrix: str = "") -> tuple[str | None, ...]:
         """Return the matrix of each file that a gene is read from, None where the file lacks the gene; see `gene`."""

@@ -16,6 +16,7 @@ from iscan_dash.core.study.matrices import MatrixKind
 from iscan_dash.core.study.study import QC_AXES
 from iscan_dash.core.words import counted
 from iscan_dash.errors import UnknownColumn
+from iscan_dash.services.gene_indexing import IndexState
 from iscan_dash.web.checked import triggered
 from iscan_dash.web.components import toast
 from iscan_dash.web.components.plot_panel import embedding_title
@@ -44,7 +45,13 @@ def layout(services: Services) -> html.Div:
                 ]
             ),
             html.Section([html.H2("Samples"), *_sample_choice(study)]),
-            html.Section([html.H2("Matrices, genes and embeddings"), html.Div(id=Data.MATRICES)]),
+            html.Section(
+                [
+                    html.H2("Matrices, genes and embeddings"),
+                    html.Div(id=Data.MATRICES),
+                    html.Div(index_notes(services), id=Data.INDICES),
+                ]
+            ),
             html.Section([html.H2("Files"), html.Div(files_table(services), id=Data.FILES)]),
             dcc.Interval(id=Data.REFRESH, interval=1000),
         ],
@@ -224,6 +231,23 @@ def _embeddings_text(study: Study) -> str:
     return f"Embeddings: {', '.join(parts)}."
 
 
+def index_notes(services: Services) -> list[Any]:
+    """Say how genes of large matrices are found; nothing where they are quick to read anyhow."""
+    notes = []
+    for own in services.gene_indexing.progress():
+        match own.state:
+            case IndexState.READY:
+                how = f"genes are read by an index ({own.size / 1e6:,.0f} MB on the server's disk)."
+            case IndexState.FAILED:
+                how = f"genes are searched for in the file, which takes longer. {own.message}"
+            case IndexState.WAITS:
+                how = "genes are searched for in the file, until another server has made an index."
+            case _:
+                how = f"an index of the genes is being made ({own.part:.0%}); they are searched for until then."
+        notes.append(html.P([html.Bdi(own.file), " ", html.Code(own.matrix), f": {how}"], className="muted"))
+    return notes
+
+
 def files_table(services: Services) -> Any:
     """Return the files of the study with their size and hash."""
     rows = []
@@ -254,9 +278,11 @@ def files_table(services: Services) -> Any:
     return html.Table([head, html.Tbody(rows)], className="plain-table")
 
 
-def all_hashed(services: Services) -> bool:
-    """Tell whether every file's hash is known."""
-    return all(services.hashes.get(dataset.path) for dataset in services.workspace.study.datasets)
+def is_settled(services: Services) -> bool:
+    """Tell whether every file's hash is known, and no index is under way."""
+    hashed = all(services.hashes.get(dataset.path) for dataset in services.workspace.study.datasets)
+    settled = {IndexState.READY, IndexState.FAILED}
+    return hashed and all(own.state in settled for own in services.gene_indexing.progress())
 
 
 def choose_column(services: Services, row: ColumnChoice) -> tuple[int, Any]:
@@ -309,11 +335,12 @@ def register(app: Dash, services: Services) -> None:
 
     @app.callback(
         Output(Data.FILES, "children"),
+        Output(Data.INDICES, "children"),
         Output(Data.REFRESH, "disabled"),
         Input(Data.REFRESH, "n_intervals"),
     )
-    def show_hashes(_: int | None) -> tuple[Any, bool]:
-        return files_table(services), all_hashed(services)
+    def show_background_work(_: int | None) -> tuple[Any, Any, bool]:
+        return files_table(services), index_notes(services), is_settled(services)
 
     @app.callback(*toast.outputs(), Input(Data.COLUMNS, "cellValueChanged"), prevent_initial_call=True)
     def column_chosen(changed: list[dict[str, Any]] | None) -> tuple[Any, Any]:

@@ -1,0 +1,46 @@
+"""Who waits for a gene of a large matrix sees how far the search is, and may cancel it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser.chromium import Browser
+from tests.browser.pages import PlotPanel, Shell
+from tests.browser.server import Server
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def slow(small_file: Path, tmp_path: Path) -> Iterator[Server]:
+    running = Server(
+        "serve", small_file, "--single-user", folder=tmp_path / "drafts", module="tests.browser.slow_disk"
+    ).start()
+    yield running
+    running.close()
+
+
+def test_progress_is_shown_and_a_search_can_be_cancelled(browser: Browser, slow: Server) -> None:
+    shell, plot = Shell(browser).open(slow), PlotPanel(browser)
+    before = plot.title()
+    plot.ask_for_gene("CD3E")
+    parts: list[float] = []
+
+    def progress() -> bool:
+        parts.append(float(browser.attribute(".gene-wait-bar", "value") or 0))
+        return parts[-1] > max(parts[0], 0.1)
+
+    browser.wait(lambda: browser.is_shown(".gene-wait"), "the progress")
+    assert browser.text(".gene-wait-what") == "Searching for CD3E"
+    browser.wait(progress, f"more progress than {parts}")
+    browser.click(".gene-wait .toast-action")
+    shell.wait_for_toast("CD3E was not read: the search was cancelled. Choose it again to read it.")
+    browser.until(lambda: browser.is_shown(".gene-wait"), False)
+    assert plot.title() == before
+
+    plot.clear_gene()
+    plot.ask_for_gene("CD3E")
+    browser.wait(lambda: browser.is_shown(".gene-wait"), "the progress")
+    browser.wait(lambda: plot.colour_bar().title == "CD3E", "the colours of CD3E", 30)
+    browser.until(lambda: browser.is_shown(".gene-wait"), False)
