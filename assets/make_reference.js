@@ -8,7 +8,6 @@
     ["cluster", "Clustering analyses"],
   ];
   const FIELDS = ["name", "id", "organism", "profiles", "main"];
-  const ENDED = 3; // jobs that ended, listed under those that run
 
   const parts = () => iscan.filterParts;
   const byId = (id) => document.getElementById(id);
@@ -21,7 +20,7 @@
   let isOld = true; // whether the answer to the newest form is on its way
   let isSending = false;
   let wasSubmitted = false; // whether a missing choice may be complained of
-  const seen = new Set(); // jobs that this page saw running
+  const jobs = iscan.jobList("make-jobs", "reference");
 
   const fresh = () => ({ name: "", id: null, organism: "", main: null, fine: null, exclude: null, profiles: 10 });
   const counted = (count, word) => `${parts().number(count)} ${word}${count === 1 ? "" : "s"}`;
@@ -128,7 +127,7 @@
     );
     const head = make("h3", { class: "make-title" }, icon("plus-square"), " Make reference from this dataset");
     panel().replaceChildren(head, fields, end);
-    showJobs();
+    jobs.show();
     look();
   }
 
@@ -211,7 +210,7 @@
     showFound();
     try {
       const { job } = await iscan.jobs.request("make-reference", form);
-      seen.add(job.id);
+      jobs.add(job.id);
       wasSubmitted = false;
       iscan.pollStatus();
       await iscan.jobs.refresh();
@@ -225,35 +224,10 @@
 
   // -- jobs ----------------------------------------------------------------------------------------------------------
 
-  function jobRow(job) {
-    const { make, words, iconButton } = parts();
-    const { jobs } = iscan;
-    const row = make("div", { class: "predict-job", "data-job": job.id }, words(job.name, "predict-job-name"));
-    if (job.active) {
-      const text = job.state === "Queued" ? jobs.stepText(job) : `${job.progress} % \u00b7 ${jobs.stepText(job) || "starting"}`;
-      row.append(make("progress", { max: 100, value: job.progress, "aria-label": `Progress of ${job.name}` }), make("span", { class: "muted numbers predict-job-says", textContent: text }), iconButton("x-circle", `Cancel ${job.name}`, () => jobs.cancel(job.id)));
-      return row;
-    }
-    const text = job.state === "Finished" ? job.message : [job.state, job.message].filter(Boolean).join(": ");
-    row.append(make("span", { class: `predict-job-says ${job.state === "Failed" ? "field-error" : "muted"}`, title: text, textContent: text }));
-    return row;
-  }
-
-  function showJobs() {
-    const box = byId("make-jobs");
-    if (!box) return;
-    const own = iscan.jobs.all().filter((job) => job.mine && job.kind === "reference");
-    own.filter((job) => job.active).forEach((job) => seen.add(job.id));
-    const listed = [...own.filter((job) => job.active).reverse(), ...own.filter((job) => !job.active && seen.has(job.id)).slice(0, ENDED)];
-    const focused = box.contains(document.activeElement) ? document.activeElement.closest("[data-job]").dataset.job : null;
-    box.replaceChildren(...listed.map(jobRow));
-    if (focused) box.querySelector(`[data-job="${focused}"] button`)?.focus({ preventScroll: true });
-  }
-
   iscan.jobs.onChange((changed) => {
     if (!panel() || panel().hidden) return;
-    showJobs();
-    const made = changed.find((job) => job.kind === "reference" && job.mine && job.state === "Finished" && seen.has(job.id));
+    jobs.show();
+    const made = changed.find((job) => job.kind === "reference" && job.mine && job.state === "Finished" && jobs.saw(job.id));
     if (made) {
       // Here is what came of it.
       form = fresh();

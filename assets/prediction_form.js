@@ -7,7 +7,6 @@
   const LOOK = 5000; // ms between two looks at the references: one may have been dropped into the folder
   const SLIDER = { threshold: [0, 0.1, 0.005], nmads: [2, 5, 0.1] };
   const INDEX = "_index"; // stands for the index of the table of genes
-  const ENDED = 3; // predictions that ended, listed under those that run
   const FIELDS = ["name", "reference", "samples", "column", "threshold", "nmads", "matrix"];
 
   const parts = () => iscan.filterParts;
@@ -23,7 +22,7 @@
   let isSending = false;
   let wasSubmitted = false; // whether a missing choice may be complained of
   let again = null;
-  const seen = new Set(); // jobs that this page saw running
+  const jobs = iscan.jobList("predict-jobs", "prediction", (job) => parts().iconButton("box-arrow-in-right", `Open the result ${job.name}`, () => iscan.jobs.openResult(job)));
 
   // -- state -----------------------------------------------------------------------------------------------------
 
@@ -288,7 +287,7 @@
     panel().replaceChildren(fields, end);
     drawReferences();
     show();
-    showJobs();
+    jobs.show();
   }
 
   const setChecked = (id, value) => byId(id) && (byId(id).checked = value);
@@ -413,7 +412,7 @@
     try {
       const { job } = await iscan.jobs.request("prediction", form);
       const isKnown = Boolean(iscan.jobs.get(job.id));
-      seen.add(job.id);
+      jobs.add(job.id);
       const text = isKnown ? `"${job.name}" is being predicted already.` : `"${job.name}" was submitted.`;
       iscan.toast.show({ id: `submitted-${job.id}-${Date.now()}`, kind: "success", text, actions: [{ text: "Study Logs", href: iscan.address("/logs") }], seconds: 6 });
       wasSubmitted = false;
@@ -426,34 +425,6 @@
       // Its name may be taken now.
       if (isShown) look();
     }
-  }
-
-  // -- predictions of this user ----------------------------------------------------------------------------------
-
-  function jobRow(job) {
-    const { make, words, iconButton } = parts();
-    const { jobs } = iscan;
-    const row = make("div", { class: "predict-job", "data-job": job.id }, words(job.name, "predict-job-name"));
-    if (job.active) {
-      const text = job.state === "Queued" ? jobs.stepText(job) : `${job.progress} % \u00b7 ${jobs.stepText(job) || "starting"}`;
-      row.append(make("progress", { max: 100, value: job.progress, "aria-label": `Progress of ${job.name}` }), make("span", { class: "muted numbers predict-job-says", textContent: text }), iconButton("x-circle", `Cancel ${job.name}`, () => jobs.cancel(job.id)));
-      return row;
-    }
-    const text = job.state === "Finished" ? job.message : job.message ? `${job.state}: ${job.message}` : job.state;
-    row.append(make("span", { class: `predict-job-says ${job.state === "Failed" ? "field-error" : "muted"}`, title: text, textContent: text }));
-    if (job.result) row.append(iconButton("box-arrow-in-right", `Open the result ${job.name}`, () => jobs.openResult(job)));
-    return row;
-  }
-
-  function showJobs() {
-    const box = byId("predict-jobs");
-    if (!box) return;
-    const own = iscan.jobs.all().filter((job) => job.mine && job.kind === "prediction");
-    own.filter((job) => job.active).forEach((job) => seen.add(job.id));
-    const listed = [...own.filter((job) => job.active).reverse(), ...own.filter((job) => !job.active && seen.has(job.id)).slice(0, ENDED)];
-    const focused = box.contains(document.activeElement) ? document.activeElement.closest("[data-job]").dataset.job : null;
-    box.replaceChildren(...listed.map(jobRow));
-    if (focused) box.querySelector(`[data-job="${focused}"] button`)?.focus({ preventScroll: true });
   }
 
   // -- opening ---------------------------------------------------------------------------------------------------
@@ -504,7 +475,7 @@
   setInterval(lookForReferences, LOOK);
   iscan.jobs.onChange((changed) => {
     if (!isShown) return;
-    showJobs();
+    jobs.show();
     // A new annotation takes a name.
     if (form && byId("predict-name") && changed.some((job) => job.result)) look();
   });

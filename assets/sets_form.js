@@ -3,7 +3,6 @@
 (() => {
   const iscan = (window.iscan = window.iscan || {});
   const KEPT = iscan.own("iscan-enrichment");
-  const ENDED = 3; // analyses that ended, listed under those that run
   const FIELDS = ["name", "collection", "sets", "matrix", "seed"];
 
   const parts = () => iscan.filterParts;
@@ -20,7 +19,9 @@
   let isSending = false;
   let wasSubmitted = false; // whether a missing choice may be complained of
   let search = ""; // what sets are searched for
-  const seen = new Set(); // jobs that this page saw running
+  const jobs = iscan.jobList("enrichment-jobs", "enrichment", (job) =>
+    parts().make("button", { class: "btn btn-outline-primary btn-sm", textContent: "Label groups", "aria-label": `Label groups by ${job.name}`, onclick: () => iscan.jobs.openResult(job) }),
+  );
 
   const fresh = () => ({ name: "", named: false, collection: "", sets: null, filtered: false, matrix: "", method: "ucell", seed: 0, any_organism: false });
 
@@ -181,7 +182,7 @@
     show();
     showSets();
     showFound();
-    showJobs();
+    jobs.show();
   }
 
   const setValue = (id, value) => {
@@ -325,7 +326,7 @@
       const selection = iscan.selection.state();
       const { job } = await iscan.jobs.request("enrichment", { ...form, selection: selection ? selection.mask_version : null });
       const isKnown = Boolean(iscan.jobs.get(job.id));
-      seen.add(job.id);
+      jobs.add(job.id);
       const text = isKnown ? `"${job.name}" is being scored already.` : `"${job.name}" was submitted.`;
       iscan.toast.show({ id: `submitted-${job.id}-${Date.now()}`, kind: "success", text, actions: [{ text: "Study Logs", href: iscan.address("/logs") }], seconds: 6 });
       wasSubmitted = false;
@@ -341,35 +342,9 @@
 
   // -- analyses of this user -----------------------------------------------------------------------------------------
 
-  function jobRow(job) {
-    const { make, words, iconButton } = parts();
-    const { jobs } = iscan;
-    const row = make("div", { class: "predict-job", "data-job": job.id }, words(job.name, "predict-job-name"));
-    if (job.active) {
-      const text = job.state === "Queued" ? jobs.stepText(job) : `${job.progress} % \u00b7 ${jobs.stepText(job) || "starting"}`;
-      row.append(make("progress", { max: 100, value: job.progress, "aria-label": `Progress of ${job.name}` }), make("span", { class: "muted numbers predict-job-says", textContent: text }), iconButton("x-circle", `Cancel ${job.name}`, () => jobs.cancel(job.id)));
-      return row;
-    }
-    const text = job.state === "Finished" ? job.message : [job.state, job.message].filter(Boolean).join(": ");
-    row.append(make("span", { class: `predict-job-says ${job.state === "Failed" ? "field-error" : "muted"}`, title: text, textContent: text }));
-    if (job.result && job.state === "Finished") row.append(make("button", { class: "btn btn-outline-primary btn-sm", textContent: "Label groups", "aria-label": `Label groups by ${job.name}`, onclick: () => jobs.openResult(job) }));
-    return row;
-  }
-
-  function showJobs() {
-    const box = byId("enrichment-jobs");
-    if (!box) return;
-    const own = iscan.jobs.all().filter((job) => job.mine && job.kind === "enrichment");
-    own.filter((job) => job.active).forEach((job) => seen.add(job.id));
-    const listed = [...own.filter((job) => job.active).reverse(), ...own.filter((job) => !job.active && seen.has(job.id)).slice(0, ENDED)];
-    const focused = box.contains(document.activeElement) ? document.activeElement.closest("[data-job]").dataset.job : null;
-    box.replaceChildren(...listed.map(jobRow));
-    if (focused) box.querySelector(`[data-job="${focused}"] button`)?.focus({ preventScroll: true });
-  }
-
   iscan.jobs.onChange((changed) => {
     if (!isShown()) return;
-    showJobs();
+    jobs.show();
     // A new result takes a name.
     if (changed.some((job) => job.kind === "enrichment" && job.state === "Finished")) look();
   });
