@@ -18,6 +18,9 @@ GRANULARITIES = ("main", "fine")
 MOST_THRESHOLD = 0.1
 """Fine-tuning with much more would switch itself off: it ends when no label is dropped in a round."""
 
+MOST_CUTOFF = 1000
+"""Cutoffs of 100 and more prune nothing."""
+
 NAME_TEMPLATE = "{method}_{reference}_{granularity}"
 """What a prediction is called unless the user says otherwise."""
 

@@ -16,6 +16,7 @@ from iscan_dash.services.job_table import Job
 from iscan_dash.services.prediction import FEW_SHARE
 from iscan_dash.services.prediction_estimate import estimate
 from iscan_dash.services.prediction_parameters import (
+    MOST_CUTOFF,
     MOST_THRESHOLD,
     NAME_TEMPLATE,
     Parameters,
@@ -33,8 +34,6 @@ from iscan_dash.web.services import Services
 
 MOST_TICKED = 20
 """Samples up to which all are ticked at first."""
-
-MOST_CUTOFF = 1000
 
 FIELDS = {"E13": "card", "E14": "reference", "E15": "matrix", "E16": "column"}
 """The field that a refusal is about, by its code."""

@@ -22,6 +22,7 @@ from iscan_dash.errors import EditConflict, IscanError, PredictionRefused, Unkno
 from iscan_dash.figures.cells import CellColours, colour_by_category, colour_scale
 from iscan_dash.services.explain import Decision
 from iscan_dash.services.opened_results import OpenedResult
+from iscan_dash.services.prediction_parameters import MOST_CUTOFF
 from iscan_dash.services.prediction_result import REASONS, reasons_of
 from iscan_dash.services.prediction_table import COLUMNS, table_lines
 from iscan_dash.services.prepared_references import Waiting
@@ -31,8 +32,6 @@ from iscan_dash.web.components import toast
 from iscan_dash.web.inspection import GROUPS
 from iscan_dash.web.plots import ColourBy
 from iscan_dash.web.services import Services
-
-MOST_CUTOFF = 1000
 
 MOST_ROWS = 200
 """Groups of cells whose scores are told, the largest."""
