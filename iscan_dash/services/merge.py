@@ -19,6 +19,7 @@ from iscan_dash.core.annotations import Annotation
 from iscan_dash.core.annotations.label_table import LabelTable, import_column
 from iscan_dash.core.annotations.names import NAME_LENGTH, check_name, free_name
 from iscan_dash.core.study import CategoryColumn, Study
+from iscan_dash.core.study.damage import reading
 from iscan_dash.core.study.dataset import Dataset
 from iscan_dash.core.study.elements import n_values, read_element
 from iscan_dash.core.study.fingerprint import file_sha256
@@ -200,11 +201,12 @@ def check_names(study: Study, names: Sequence[str]) -> None:
         raise NameRefused("E01", "Choose at least one annotation.")
     taken: dict[str, str] = {}
     for dataset in study.datasets:
-        taken |= dict.fromkeys(dataset.file["obs"], "metadata")
-        recipes = dataset.file.get(f"uns/{UNS}")
-        if isinstance(recipes, h5py.Group):
-            # A name that an earlier merge used and somebody deleted from obs since.
-            taken |= dict.fromkeys(recipes, "metadata")
+        with reading(f"The names of columns of {dataset.path.name}"):
+            taken |= dict.fromkeys(dataset.file["obs"], "metadata")
+            recipes = dataset.file.get(f"uns/{UNS}")
+            if isinstance(recipes, h5py.Group):
+                # A name that an earlier merge used and somebody deleted from obs since.
+                taken |= dict.fromkeys(recipes, "metadata")
     for name in names:
         try:
             kept = check_name(name, taken)
@@ -247,7 +249,8 @@ def _merge_file(dataset: Dataset, columns: Sequence[NewColumn], output: Path, wo
     with new_file(output) as part:
         sha256 = _copy(source, part, work, block)
         before = dataset.file
-        added = [*(f"/obs/{column.name}" for column in columns), *_added_to_uns(before, columns)]
+        with reading(f"The part uns of {source.name}"):
+            added = [*(f"/obs/{column.name}" for column in columns), *_added_to_uns(before, columns)]
         with _plain_hdf5(f"{output} cannot be written"), h5py.File(part, "r+") as after:
             _add(after, columns)
         with _plain_hdf5(f"{output} was written but cannot be read"), h5py.File(part, "r") as after:

@@ -5,7 +5,7 @@ import flask
 from iscan_dash.web.security import SAFE_METHODS, refusal
 from iscan_dash.web.sign_in import PAGE, SIGN_OUT
 
-LOOKS = frozenset({"/_dash-update-component", "/api/v1/selection", PAGE, SIGN_OUT})
+LOOKS = frozenset({"/_dash-update-component", "/api/v1/selection", "/api/v1/genes/searches/cancel", PAGE, SIGN_OUT})
 """What may be sent a body all the same: callbacks of the pages that are left, and what is kept in memory only."""
 
 REFUSED = "Annotations are switched off on this server (--disable-annotations)."

@@ -59,6 +59,8 @@ API = {
     "/api/v1/gene-sets/read": {"POST": LOOKS},
     "/api/v1/gene-sets/rename": {"POST": WRITES},
     "/api/v1/gene-sets/set": {"POST": WRITES},
+    "/api/v1/genes/searches": {"GET": LOOKS},
+    "/api/v1/genes/searches/cancel": {"POST": LOOKS},
     "/api/v1/import": {"POST": WRITES},
     "/api/v1/jobs": {"GET": LOOKS},
     "/api/v1/jobs/<job_id>/cancel": {"POST": WRITES},

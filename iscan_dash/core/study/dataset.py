@@ -4,6 +4,7 @@ import logging
 import re
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from iscan_dash.core.study.columns import (
     category_from_values,
     value_text,
 )
+from iscan_dash.core.study.damage import first_line, reading, refuse_harm
 from iscan_dash.core.study.elements import encoding, n_values, read_element, read_levels, read_texts
 from iscan_dash.core.study.gene_index import DamagedIndex, GeneIndex, IndexShelf, is_worth_indexing
 from iscan_dash.core.study.gene_table import GeneTable
@@ -81,14 +83,18 @@ class Dataset:
     @cached_property
     def column_names(self) -> tuple[str, ...]:
         """Names of the obs columns, in the file's order, without the index."""
-        obs = self.file["obs"]
-        order = [_text(name) for name in obs.attrs.get("column-order", [])]
-        return tuple(name for name in order if name in obs)
+        with reading(f"The table of cells of {self.path.name}"):
+            obs = self.file["obs"]
+            order = [_text(name) for name in np.ravel(obs.attrs.get("column-order", []))]
+            return tuple(name for name in dict.fromkeys(order) if name in obs)
 
     def column_type(self, name: str) -> str:
         """Return the type of an obs column as the user knows it, without reading it."""
-        element = self.file["obs"][name]
-        kind = encoding(element)
+        try:
+            element = self.file["obs"][name]
+            kind = encoding(element)
+        except Exception:  # noqa: BLE001 - whatever HDF5 objects to, the column cannot be used
+            return UNREADABLE
         if kind == "categorical":
             return "category"
         if kind not in READABLE:
@@ -111,23 +117,26 @@ class Dataset:
         """
         if name not in self.column_names:
             raise UnknownColumn(f'{self.path.name} has no obs column "{name}".')
-        try:
-            column = _as_column(name, read_element(self.file["obs"], name))
-        except Exception as error:
-            raise DataError(f'Column "{name}" of {self.path.name} cannot be read: {error}') from error
-        if len(column) != self.n_cells:
-            raise DataError(
-                f'Column "{name}" of {self.path.name} has {len(column):,} values for {self.n_cells:,} cells.'
-            )
-        return column
+        what = f'Column "{name}" of {self.path.name}'
+        with reading(what):
+            obs = self.file["obs"]
+            if (size := n_values(obs[name])) != self.n_cells:
+                raise DataError(f"{what} has {size:,} values for {self.n_cells:,} cells.")
+            values = read_element(obs, name)
+            if values.ndim != 1:
+                raise DataError(f"{what} has several values for each cell.")
+            return _as_column(name, values)
 
     def colours(self, name: str) -> dict[str, str]:
         """Return the colours that the file gives to a category's labels (``uns["<name>_colors"]``), or nothing."""
-        element = self.file.get(f"uns/{name}_colors")
-        if not isinstance(element, h5py.Dataset) or self.column_type(name) != "category":
+        try:
+            element = self.file.get(f"uns/{name}_colors")
+            if not isinstance(element, h5py.Dataset) or self.column_type(name) != "category":
+                return {}
+            colours = [_text(colour).lower() for colour in np.ravel(element[()])]
+            labels = [value_text(level) for level in read_levels(self.file["obs"], name)]
+        except Exception:  # noqa: BLE001 - whatever HDF5 objects to: there are other colours
             return {}
-        colours = [_text(colour).lower() for colour in np.ravel(element[()])]
-        labels = [value_text(level) for level in read_levels(self.file["obs"], name)]
         if len(labels) != len(colours) or not all(COLOUR.match(colour) for colour in colours):
             return {}
         return {label: colour[:7] for label, colour in zip(labels, colours, strict=True) if label}
@@ -144,27 +153,48 @@ class Dataset:
         key = column or self.index_name
         if key not in obs:
             raise UnknownColumn(f'{self.path.name} has no obs column "{key}" to take the cell ids from.')
-        element = obs[key]
-        if isinstance(element, h5py.Dataset) and element.dtype.kind == "O":
-            for start in range(0, self.n_cells, CHUNK):
-                yield element[start : start + CHUNK].tolist()
+        what = f"The cell ids of {self.path.name}"
+        with reading(what):
+            element = obs[key]
+            is_plain = isinstance(element, h5py.Dataset) and element.dtype.kind == "O"
+            is_plain = is_plain and h5py.check_string_dtype(element.dtype) is not None
+            if not is_plain:
+                texts = read_texts(obs, key)
+        if not is_plain:
+            yield [text.encode("utf-8", "backslashreplace") for text in texts]
             return
-        yield [text.encode() for text in read_texts(obs, key)]
+        for start in range(0, self.n_cells, CHUNK):
+            with reading(what):
+                ids = element[start : start + CHUNK].tolist()
+            yield ids
 
     @cached_property
     def embeddings(self) -> tuple[str, ...]:
-        """Names of the obsm arrays with two or more columns."""
+        """Names of the obsm arrays with two or more columns; those that cannot be read are left out."""
         found = []
-        for name, element in self.file.get("obsm", {}).items():
-            is_table = isinstance(element, h5py.Dataset) and len(element.shape or ()) == 2
-            if is_table and element.dtype.kind in "iuf" and element.shape[0] == self.n_cells and element.shape[1] >= 2:
-                found.append(name)
+        with reading(f"The part obsm of {self.path.name}"):
+            obsm = self.file["obsm"] if "obsm" in self.file else {}
+            names = list(obsm) if isinstance(obsm, h5py.Group) else []
+        for name in names:
+            with suppress(DataError), reading(name):
+                element = obsm[name]
+                is_table = isinstance(element, h5py.Dataset) and len(element.shape or ()) == 2
+                is_of_cells = is_table and element.dtype.kind in "iuf" and element.shape[0] == self.n_cells
+                if is_of_cells and element.shape[1] >= 2:
+                    found.append(name)
         return tuple(found)
 
     def embedding(self, name: str) -> np.ndarray:
-        """Read the first two columns of an embedding; shape (n_cells, 2), float32."""
-        xy: np.ndarray = self.file["obsm"][name][:, :2].astype(np.float32)
-        return xy
+        """Read the first two columns of an embedding; shape (n_cells, 2), float32.
+
+        Raises
+        ------
+        DataError
+            It cannot be read.
+        """
+        with reading(f"The embedding {name} of {self.path.name}"), np.errstate(over="ignore"):
+            xy: np.ndarray = self.file["obsm"][name][:, :2].astype(np.float32)
+            return xy
 
     def genes(self, matrix: str = "X") -> GeneTable:
         """Return the table of genes of a matrix."""
@@ -244,9 +274,9 @@ def open_dataset(path: Path) -> Dataset:
     except DataError:
         file.close()
         raise
-    except (LookupError, OSError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+    except Exception as error:
         file.close()
-        raise DataError(f"{path} is damaged: {_first_line(error)}. Write or copy it again.") from error
+        raise DataError(f"{path} is damaged: {first_line(error)}. Write or copy it again.") from error
 
 
 def _refuse_other_formats(path: Path) -> None:
@@ -271,6 +301,7 @@ def _refuse_other_formats(path: Path) -> None:
 
 def _check(path: Path, file: h5py.File) -> Dataset:
     """Tell an AnnData file from other HDF5 files, and look at the parts we rely on."""
+    refuse_harm(file)
     if "obs" not in file or "var" not in file:
         what = " (it looks like a 10x Genomics matrix)" if "matrix" in file else ""
         raise DataError(f"{path} is HDF5 but not AnnData{what}: it has no obs and var. Convert it with scanpy first.")
@@ -322,9 +353,3 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _first_line(error: Exception) -> str:
-    # A KeyError shows its message in quotes.
-    text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
-    return (text.splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,12 +1,15 @@
 """The table of genes of a matrix: which of its columns hold names, and the names in one of them."""
 
+from contextlib import suppress
 from functools import cached_property
 
 import h5py
+import numpy as np
 
-from iscan_dash.core.study.elements import encoding, read_texts
+from iscan_dash.core.study.damage import reading
+from iscan_dash.core.study.elements import encoding, n_values, read_texts
 from iscan_dash.core.study.genes import SYMBOL_COLUMNS, inspect_genes
-from iscan_dash.errors import UnknownColumn
+from iscan_dash.errors import DataError, UnknownColumn
 
 INDEX = "_index"
 """Stands for the index of the table; AnnData lets no column be called so."""
@@ -59,7 +62,8 @@ class GeneTable:
         """Tell whether there is a column that may hold names; None stands for the one chosen automatically."""
         if column is None or column == INDEX:
             return True
-        return column in self._table and column != self._index and self._is_text(column)
+        with reading(f'The column "{column}" of the genes of {self._where}'):
+            return column in self._table and column != self._index and self._is_text(column)
 
     @cached_property
     def _automatic_names(self) -> tuple[str, ...]:
@@ -74,22 +78,30 @@ class GeneTable:
         """The column that is used unless somebody says otherwise: the index, or symbols when that holds Ensembl ids."""
         if inspect_genes(self._texts(INDEX)).identifiers == "Ensembl":
             for column in SYMBOL_COLUMNS:
-                if column in self._table:
-                    return column
+                with suppress(DataError):
+                    if self.has(column) and self._texts(column):
+                        return column
         return INDEX
 
     @cached_property
     def columns(self) -> dict[str, str]:
         """The columns that may hold names, the index first, each with the first name in it.
 
-        Those in which most values repeat, such as chromosomes and kinds of genes, are left out.
+        Those in which most values repeat, such as chromosomes and kinds of genes, are left out, and those that cannot
+        be read.
         """
         found = {}
-        order = map(_text, self._table.attrs.get("column-order", []))
+        with reading(f"The table of genes of {self._where}"):
+            order = [_text(name) for name in np.ravel(self._table.attrs.get("column-order", []))]
         for column in (INDEX, *order):
-            if column != INDEX and not (column in self._table and self.has(column)):
+            try:
+                if column != INDEX and not self.has(column):
+                    continue
+                names = [name for name in self._texts(column) if name]
+            except DataError:
+                if column == INDEX:
+                    raise
                 continue
-            names = [name for name in self._texts(column) if name]
             if column == INDEX or 2 * len(set(names)) > len(self._texts(INDEX)):
                 found[column] = next(iter(names), "")
         return found
@@ -106,7 +118,12 @@ class GeneTable:
 
     def _texts(self, column: str) -> tuple[str, ...]:
         if column not in self._names:
-            self._names[column] = tuple(read_texts(self._table, self._index if column == INDEX else column))
+            what = f"The names of genes of {self._where}"
+            with reading(what):
+                key = self._index if column == INDEX else column
+                if (size := n_values(self._table[key])) != (wanted := n_values(self._table[self._index])):
+                    raise DataError(f'{what} in "{key}" are {size:,} for {wanted:,} genes. Write the file again.')
+                self._names[column] = tuple(read_texts(self._table, key))
         return self._names[column]
 
 

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import h5py
 import numpy as np
 
+from iscan_dash.core.study.damage import CheckedArray, CheckedSparse
 from iscan_dash.core.study.elements import encoding
 from iscan_dash.errors import DataError
 
@@ -83,7 +85,7 @@ class Matrix:
     key
         ``"X"``, ``"raw/X"`` or ``"layers/<name>"``.
     element
-        The open HDF5 object.
+        Its arrays, or its one array, on disk.
     storage
         ``"csr"``, ``"csc"`` or ``"dense"``.
     shape
@@ -91,7 +93,7 @@ class Matrix:
     """
 
     key: str
-    element: h5py.Group | h5py.Dataset
+    element: Any
     storage: str
     shape: tuple[int, int]
 
@@ -195,28 +197,35 @@ class Matrix:
 
 def find_matrices(file: h5py.File) -> dict[str, Matrix]:
     """List the matrices of an open file: ``X``, ``raw/X`` and the layers, in this order."""
-    keys = ["X", "raw/X", *(f"layers/{name}" for name in file.get("layers", {}))]
+    layers = file.get("layers", {})
+    keys = ["X", "raw/X", *(f"layers/{name}" for name in (layers if isinstance(layers, h5py.Group) else ()))]
     found = {}
     for key in keys:
-        element = file.get(key)
-        if element is not None and (matrix := _as_matrix(key, element)):
+        if key in file and (matrix := _as_matrix(key, file[key])):
             found[key] = matrix
     return found
 
 
 def _as_matrix(key: str, element: h5py.Group | h5py.Dataset) -> Matrix | None:
     kind = encoding(element)
+    path = element.file.filename
     if isinstance(element, h5py.Dataset):
-        is_numeric = len(element.shape or ()) == 2 and element.dtype.kind in "biuf"
-        return Matrix(key, element, "dense", element.shape) if is_numeric else None
+        if len(element.shape or ()) != 2 or element.dtype.kind not in "biuf":
+            return None
+        return Matrix(key, CheckedArray(element, f"{key} of {path}"), "dense", element.shape)
     if kind not in {"csr_matrix", "csc_matrix"}:
         return None
     if not {"data", "indices", "indptr"} <= set(element) or "shape" not in element.attrs:
-        raise DataError(f"{element.file.filename} is damaged: parts of the sparse matrix {key} are missing.")
+        raise DataError(f"{path} is damaged: parts of the sparse matrix {key} are missing.")
     n_cells, n_genes = (int(size) for size in element.attrs["shape"])
-    if len(element["indptr"]) != (n_cells if kind == "csr_matrix" else n_genes) + 1:
-        raise DataError(f"{element.file.filename} is damaged: the sparse matrix {key} is cut short.")
-    return Matrix(key, element, kind[:3], (n_cells, n_genes))
+    data, indices, pointers = (element[part] for part in ("data", "indices", "indptr"))
+    for part, kinds in ((data, "biuf"), (indices, "iu"), (pointers, "iu")):
+        if not isinstance(part, h5py.Dataset) or len(part.shape or ()) != 1 or part.dtype.kind not in kinds:
+            raise DataError(f"{path} is damaged: the sparse matrix {key} holds values of another kind.")
+    n_major, n_minor = (n_cells, n_genes) if kind == "csr_matrix" else (n_genes, n_cells)
+    if len(pointers) != n_major + 1 or len(data) != len(indices):
+        raise DataError(f"{path} is damaged: the sparse matrix {key} is cut short.")
+    return Matrix(key, CheckedSparse(element, f"{key} of {path}", n_minor), kind[:3], (n_cells, n_genes))
 
 
 def detect_kind(matrix: Matrix) -> Evidence:

@@ -496,7 +496,7 @@ def test_a_damaged_column_is_refused_alone(
     ("x", "sentence"),
     [
         (np.ones(3), 'Column "n" of a.h5ad has 3 values for 4 cells.'),
-        (np.ones((4, 2), bool), 'Column "n" of a.h5ad cannot be read:'),
+        (np.ones((4, 2), bool), 'Column "n" of a.h5ad has several values for each cell.'),
     ],
 )
 def test_a_column_of_another_shape_is_refused(
