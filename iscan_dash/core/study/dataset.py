@@ -173,7 +173,7 @@ class Dataset:
         """Names of the obsm arrays with two or more columns; those that cannot be read are left out."""
         found = []
         with reading(f"The part obsm of {self.path.name}"):
-            obsm = self.file["obsm"] if "obsm" in self.file else {}
+            obsm = self.file.get("obsm", {})
             names = list(obsm) if isinstance(obsm, h5py.Group) else []
         for name in names:
             with suppress(DataError), reading(name):
