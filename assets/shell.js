@@ -63,8 +63,14 @@
       if (known !== null) setProps("shell-revision", { data: status.revision });
     }
     const busy = status.save === "saving" || poll.failures > 0 || status.jobs_active > 0;
-    poll.timer = setTimeout(ask, busy ? 700 : 4000);
+    clearTimeout(poll.timer);
+    // A page that nobody sees asks for nothing; what it missed it hears when it is shown.
+    poll.timer = document.hidden ? null : setTimeout(ask, busy ? 700 : 4000);
   }
+
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && poll.status) ask();
+  });
 
   const SAVE_TEXT = { saved: "All saved", saving: "Saving..." };
 

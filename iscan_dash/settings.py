@@ -85,6 +85,9 @@ class Settings(BaseSettings):
     running_jobs: int = Field(1, ge=1, le=64)
     """Jobs, such as predictions, that run at once; each uses all processors."""
 
+    idle_minutes: float = Field(60.0, ge=0, allow_inf_nan=False)
+    """Minutes after which what a user had open, who asks for nothing, is put away; 0 keeps it."""
+
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Names under which the server may be asked for, separated by commas; any when empty."""
 

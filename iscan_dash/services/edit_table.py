@@ -9,11 +9,13 @@ from typing import Any, Literal
 import numpy as np
 
 from iscan_dash.core.annotations.level_check import shortened
+from iscan_dash.core.selection.mask_codec import decode, encode
 from iscan_dash.core.study import CategoryColumn
 from iscan_dash.core.study.row_filter import Condition, OneOf, fits
 from iscan_dash.core.study.table import ROW, CellTable, IdColumn, RowMask, TableColumn
 from iscan_dash.core.words import counted
 from iscan_dash.errors import EditConflict, UnknownColumn
+from iscan_dash.services.absences import from_text, to_text
 from iscan_dash.services.workspace import Source, Workspace
 
 SAMPLE, CELL_ID, TICK = "sample", "id", "t"
@@ -235,6 +237,23 @@ class EditTable:
         """Take all ticks away."""
         with self._lock:
             self._ticks = RowMask(np.zeros(self._workspace.study.n_cells, bool))
+
+    def remember(self) -> dict[str, Any]:
+        """Return the ticks as plain values for `recall`, nothing when there are none."""
+        return {"ticks": to_text(encode(self._ticks.values))} if self.n_ticked else {}
+
+    def recall(self, kept: Mapping[str, Any]) -> None:
+        """Tick the cells that were ticked when `remember` was called.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The values are of other cells, or of something else.
+        """
+        if "ticks" in kept:
+            ticks = RowMask(decode(from_text(kept["ticks"]), self._workspace.study.n_cells))
+            with self._lock:
+                self._ticks = ticks
 
     def _set_ticks(self, rows: np.ndarray, is_on: bool) -> None:
         with self._lock:

@@ -108,6 +108,12 @@ class ExpressionSamples:
         finally:
             reading.done.set()
 
+    def forget(self) -> None:
+        """Let go of what is kept; it is read again when it is asked for."""
+        with self._lock:
+            for key in [key for key, reading in self._kept.items() if reading.done.is_set()]:
+                del self._kept[key]
+
     def close(self) -> None:
         """Stop reading, so that the files can be closed."""
         self._is_closed = True

@@ -378,7 +378,10 @@ class Jobs:
             state, message = self._work(run, job, folder, stream)
             if state is not JobState.FINISHED:
                 return state, message, {}
-            made = self._kind(job.kind).finish(self._workspace(job), self.get(job.id), folder)
+            # Under the name that the owner has now, who may be away.
+            name = self._workspaces.name_of(job.user) or job.user_name
+            with self._workspaces.using(job.user, name) as workspace:
+                made = self._kind(job.kind).finish(workspace, self.get(job.id), folder)
             return state, made.message, {"result": made.result, "progress": 100}
         except IscanError as error:
             return JobState.FAILED, str(error), {}
@@ -434,10 +437,6 @@ class Jobs:
             "threads": processors(),
             "options": self._options,
         }
-
-    def _workspace(self, job: Job) -> Workspace:
-        """Return the workspace of a job's owner, under the name they have now."""
-        return self._workspaces.of(job.user, self._workspaces.name_of(job.user) or job.user_name)
 
     @contextmanager
     def _room(self, job: Job) -> Iterator[tuple[Path, IO[bytes]]]:

@@ -4,7 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from iscan_dash.errors import (
 )
 from iscan_dash.logs import tell
 from iscan_dash.services.collection import Collection, DraftChanged
-from iscan_dash.services.drafts import Autosaver, DraftPlace, SaveStatus, collection_name, file_digest
+from iscan_dash.services.drafts import Autosaver, DraftPlace, SaveState, SaveStatus, collection_name, file_digest
 from iscan_dash.services.export import export_lines
 from iscan_dash.services.journal import Event
 from iscan_dash.services.shared import SharedAnnotations
@@ -253,6 +253,33 @@ class Ledger:
         with self._lock:
             return list(self._notices)
 
+    # -- being away --------------------------------------------------------------------------------------------------
+
+    def remember(self) -> dict[str, Any]:
+        """Return as plain values for `recall` what is not in the journal: notices, and choices where there is none."""
+        with self._lock:
+            if not self._notices and not self._n_choices:
+                return {}
+            notices = [asdict(notice) for notice in self._notices]
+            choices = asdict(self._study.choices) if self.is_closed else None
+            return {"notices": notices, "n_choices": self._n_choices, "choices": choices}
+
+    def recall(self, kept: Mapping[str, Any]) -> None:
+        """Be as `remember` said.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The values are something else.
+        """
+        notices = [Notice(**own) for own in kept.get("notices", ())]
+        n_choices = int(kept.get("n_choices", 0))
+        with self._lock:
+            self._notices = [*notices, *self._notices]
+            self._n_choices = n_choices
+            if self.is_closed and kept.get("choices"):
+                self._study = self._study.with_choices(Choices(**kept["choices"]))
+
     def _check_writable(self) -> None:
         if self.is_closed:
             raise StorageError("Annotations are switched off on this server (--disable-annotations).")
@@ -270,17 +297,31 @@ class Ledger:
     @property
     def revision(self) -> int:
         """A number that grows with every edit and every choice."""
-        self.open()
         shared = self._shared()
-        others = shared.revision(self.user) if shared else 0
+        return self.own_revision + (shared.revision(self.user) if shared else 0)
+
+    @property
+    def own_revision(self) -> int:
+        """The user's own part of `revision`."""
+        self.open()
         with self._lock:
-            return self._last_seq + self._n_choices + others
+            return self._last_seq + self._n_choices
 
     @property
     def save_status(self) -> SaveStatus:
         """How the draft stands."""
         self.open()
         return self._autosaver.status
+
+    @property
+    def is_opened(self) -> bool:
+        """Whether the journal was read."""
+        return self._opened
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether nothing is waiting to be written."""
+        return not self._opened or self._autosaver.status.state is SaveState.SAVED
 
     def changed_files(self) -> list[str]:
         """Return the names of the study's files that were changed, replaced or removed since they were opened."""

@@ -178,6 +178,18 @@ class SavedSelections:
         self.find(saved_id)
         self._keep(own for own in self.all().values() if own.id != saved_id)
 
+    def remember(self) -> list[dict[str, Any]]:
+        """Return as plain values what no journal keeps: all of them where annotations are switched off."""
+        if not self._workspace.is_closed or self._own is None:
+            return []
+        return [{"id": own.id, "name": own.name, "selection": own.selection.to_json()} for own in self._own.values()]
+
+    def recall(self, records: Iterable[Any]) -> None:
+        """Have again what `remember` returned; see `Selections.recall` for the errors."""
+        forms = [(str(own["id"]), str(own["name"]), SelectionForm.model_validate(own["selection"])) for own in records]
+        if forms:
+            self._changed({own: SavedSelection(own, name, form.selection(lambda _: None)) for own, name, form in forms})
+
     def _checked(self, name: str, own: str | None = None) -> str:
         return check_name(name, {taken: user for taken, user in self._taken().items() if taken != own})
 

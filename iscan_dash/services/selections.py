@@ -1,5 +1,6 @@
 """A user's selection of cells: changed by actions, evaluated here, told to every page of the user."""
 
+import hashlib
 import threading
 import time
 from collections import deque
@@ -8,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import orjson
 
 from iscan_dash.core.annotations.names import check_label
 from iscan_dash.core.selection import Cells, Filter, Labels, Not, Saved, Selection, Shape
@@ -18,6 +20,7 @@ from iscan_dash.core.study.axes import axes_title
 from iscan_dash.errors import SelectionRefused, UnknownColumn
 from iscan_dash.services import selection_actions as actions
 from iscan_dash.services.saved_selections import SavedSelection, SavedSelections, follow
+from iscan_dash.services.selection_actions import SelectionForm
 from iscan_dash.services.selection_evaluation import Evaluated, Evaluation
 from iscan_dash.services.selection_names import WorkspaceNames
 from iscan_dash.services.workspace import Workspace
@@ -168,6 +171,50 @@ class Selections:
                     if isinstance(own, Cells) and own.digest == digest:
                         return own
         return None
+
+    # -- being away --------------------------------------------------------------------------------------------------
+
+    def remember(self) -> dict[str, Any]:
+        """Return the selection and those before it as plain values for `recall`, nothing when there is none."""
+        with self._lock:
+            saved = self._saved.remember()
+            if self._selection == Selection() and not self._earlier and not saved:
+                return {}
+            return {
+                "selection": self._selection.to_json(),
+                "earlier": [own.to_json() for own in self._earlier],
+                "saved": saved,
+                "n_ids": self._n_ids,
+                "version": self._version,
+                "mask_version": self._mask_version,
+                "told": _told(self._evaluate()),
+            }
+
+    def recall(self, kept: Mapping[str, Any]) -> None:
+        """Select what was selected when `remember` was called; its cells have the version that pages know them by.
+
+        Raises
+        ------
+        pydantic.ValidationError, IscanError, LookupError, TypeError, ValueError
+            The values are something else; nothing is restored.
+        """
+        if "selection" not in kept:
+            return
+        known, *earlier = (
+            SelectionForm.model_validate(own).selection(lambda _: None)
+            for own in (kept["selection"], *kept["earlier"][-STEPS_BACK:])
+        )
+        n_ids, version, mask_version = (int(kept[key]) for key in ("n_ids", "version", "mask_version"))
+        is_told, are_told = map(str, kept["told"])
+        with self._lock:
+            self._saved.recall(kept["saved"])
+            now, self._selection = self._version, known
+            self._earlier.extend(earlier)
+            self._n_ids = n_ids
+            told = _told(self._evaluate())
+            # What it rests on may have changed meanwhile; the time is larger than any version before.
+            self._version = version if told[0] == is_told else now
+            self._mask_version = mask_version if told[1] == are_told else now
 
     def _evaluate(self) -> Evaluated:
         """Return the selection evaluated, anew when it or what it rests on changed."""
@@ -336,3 +383,9 @@ class Selections:
             filters=tuple(Filter(self._new_id("f"), own.query) for own in selection.filters),
             areas=tuple(replace(area, id=self._new_id("a")) for area in selection.areas),
         )
+
+
+def _told(evaluated: Evaluated) -> list[str]:
+    """Return short texts that change when what the page is told does, and when the cells do."""
+    state, cells = orjson.dumps(evaluated.state), evaluated.packed or b""
+    return [hashlib.blake2b(own, digest_size=16).hexdigest() for own in (state + cells, cells)]

@@ -91,6 +91,10 @@ class SharedAnnotations:
                 return read.shown[annotation_id]
         return None
 
+    def name_of(self, user: str) -> str | None:
+        """Return what a user is called, None when they have no drafts here."""
+        return next((read.label.user_name for read in self._look().values() if read.label.user == user), None)
+
     def revision(self, user: str) -> int:
         """Return a number that grows with every edit of users but one."""
         return sum(read.seq for read in self._look().values() if read.label.user != user)

@@ -1,11 +1,13 @@
 """The workspaces of everyone who works on one open study."""
 
-import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from iscan_dash.core.study import Study
 from iscan_dash.services.drafts import annotations_folder
 from iscan_dash.services.shared import SharedAnnotations
+from iscan_dash.services.while_used import WhileUsed
 from iscan_dash.services.workspace import Workspace
 
 
@@ -51,12 +53,22 @@ class Workspaces:
         self._file = annotations_file.absolute() if annotations_file else None
         asked = self._file.parent if self._file else annotations_dir
         self.folder = annotations_folder(asked, study)
-        self._lock = threading.Lock()
-        self._of_user: dict[str, Workspace] = {}
+        self._of_user = WhileUsed(self._make, self._put_away)
         self._shared: SharedAnnotations | None = None
+        self.before_leaving: Callable[[str, Workspace], bool] = lambda _user, _workspace: True
+        """Is told whose workspace is about to be put away, and may object."""
 
-    def of(self, user: str, user_name: str) -> Workspace:
-        """Return the workspace of a user.
+    @contextmanager
+    def using(self, user: str, user_name: str) -> Iterator[Workspace]:
+        """Use the workspace of a user, which is not put away meanwhile; see `enter` for the parameters."""
+        workspace = self.enter(user, user_name)
+        try:
+            yield workspace
+        finally:
+            self.leave(user)
+
+    def enter(self, user: str, user_name: str) -> Workspace:
+        """Return the workspace of a user, which is there until `leave` is called as often.
 
         Parameters
         ----------
@@ -65,27 +77,33 @@ class Workspaces:
         user_name
             What others call them now.
         """
-        with self._lock:
-            workspace = self._of_user.get(user)
-            if workspace is None:
-                workspace = self._of_user[user] = Workspace(
-                    self.study,
-                    user=user,
-                    user_name=user_name,
-                    folder=self.folder,
-                    file=self._file,
-                    shared=self.shared,
-                    max_items=self.max_items,
-                    is_closed=self.is_closed,
-                )
+        workspace = self._of_user.enter(user)
         workspace.call_user(user_name)
         return workspace
 
+    def leave(self, user: str, *, as_used: bool = True) -> None:
+        """Say that a workspace is not used any more; `as_used` is False for what pages ask for by themselves."""
+        self._of_user.leave(user, as_used=as_used)
+
+    def is_here(self, user: str) -> bool:
+        """Tell whether a user has a workspace now."""
+        return self._of_user.find(user) is not None
+
+    def here(self) -> dict[str, Workspace]:
+        """Return the workspaces that there are now, by their users."""
+        return self._of_user.all()
+
+    def put_idle_away(self, seconds: float) -> list[str]:
+        """Close the workspaces that nobody used for so long; the next use finds their drafts on the disk."""
+        return self._of_user.put_idle_away(seconds)
+
     def name_of(self, user: str) -> str | None:
-        """Return what others call a user now, None when the user was not here since the server started."""
-        with self._lock:
-            workspace = self._of_user.get(user)
-        return workspace.user_name if workspace else None
+        """Return what others call a user, None when that is not known."""
+        workspace = self._of_user.find(user)
+        if workspace is not None:
+            return workspace.user_name
+        shared = self.shared()
+        return shared.name_of(user) if shared else None
 
     def shared(self) -> SharedAnnotations | None:
         """Return the annotations of all users, None where there is but one draft or none."""
@@ -97,7 +115,23 @@ class Workspaces:
 
     def close(self) -> None:
         """Write what is unsaved and close the files."""
-        with self._lock:
-            for workspace in self._of_user.values():
-                workspace.close()
+        for workspace in self.here().values():
+            workspace.close()
         self.study.close()
+
+    def _make(self, user: str) -> Workspace:
+        return Workspace(
+            self.study,
+            user=user,
+            folder=self.folder,
+            file=self._file,
+            shared=self.shared,
+            max_items=self.max_items,
+            is_closed=self.is_closed,
+        )
+
+    def _put_away(self, user: str, workspace: Workspace) -> bool:
+        if not workspace.is_saved or not self.before_leaving(user, workspace):
+            return False
+        workspace.close()
+        return True

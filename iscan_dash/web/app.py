@@ -44,7 +44,7 @@ from iscan_dash.web.below import Below
 from iscan_dash.web.components import cell_filter, history, naming, plot_grid, plot_panel, toast, topbar
 from iscan_dash.web.ids import Shell
 from iscan_dash.web.pages import annotate, data, enrichment, export, references, study_logs
-from iscan_dash.web.services import Services
+from iscan_dash.web.services import Desk, Services
 
 PACKAGE = Path(__file__).parents[1]
 ASSETS = next(folder for folder in (PACKAGE / "assets", PACKAGE.parent / "assets") if folder.is_dir())
@@ -121,8 +121,10 @@ def create_app(settings: Settings) -> Dash:
     gene_indexing = GeneIndexing(
         study, settings.data_dir.absolute() / "gene-index", int(settings.gene_index_gb * 1_000_000_000)
     )
-    services = Services(workspaces, hashes, jobs, registry, gene_sets, gene_indexing)
+    away = settings.data_dir.absolute() / "away"
+    services = Services(workspaces, hashes, jobs, registry, gene_sets, gene_indexing, away)
     server.extensions["iscan"] = services
+    server.teardown_request(services.leave_request)
     routes.register(server, services)
     probes.register(server, services)
     selections.register_routes(server, services)
@@ -146,6 +148,8 @@ def create_app(settings: Settings) -> Dash:
         target=_warm_up, args=(services, settings.fixed_user), name="warm-up", daemon=True
     )
     services.warm_up.start()
+    if settings.idle_minutes:
+        services.watch(60 * settings.idle_minutes)
     tell(
         "started",
         version=__version__,
@@ -180,7 +184,11 @@ def _layout(services: Services) -> Any:
 def _warm_up(services: Services, fixed_user: str | None) -> None:
     """Do what the first page needs while the browser is still on its way."""
     # Whoever comes first shares what is read of the study; a user who is known already gets the rest too.
-    desk = services.desk(fixed_user or "", fixed_user or "nobody")
+    with services.at_desk(fixed_user or "", fixed_user or "nobody") as desk:
+        _warm_up_at(desk, services, fixed_user)
+
+
+def _warm_up_at(desk: Desk, services: Services, fixed_user: str | None) -> None:
     # A server that is stopped meanwhile waits for no more than one of these.
     steps: list[Callable[[], object]] = [
         lambda: plot_panel.first_spec(desk),

@@ -76,6 +76,12 @@ class TableImports:
             self._forget_later()
             return self._loaded[1]
 
+    @property
+    def is_here(self) -> bool:
+        """Whether there is a table."""
+        with self._lock:
+            return self._loaded is not None
+
     def _forget_later(self) -> None:
         """Let the table go when nobody asks for it any more; to be called with the lock."""
         if self._timer is not None:

@@ -23,7 +23,6 @@ from iscan_dash.web import (
     result_routes,
     review_routes,
 )
-from iscan_dash.web.components import toast
 from iscan_dash.web.forms import CopyForm
 from iscan_dash.web.plots import ColourBy
 from iscan_dash.web.security import LARGEST_UPLOAD, takes_body
@@ -128,25 +127,7 @@ def register(server: flask.Flask, services: Services) -> None:
 
     @routes.get("/api/v1/status")
     def status() -> flask.Response:
-        workspace = services.workspace
-        workspace.watch_draft()
-        save = workspace.save_status
-        return _json(
-            {
-                "revision": workspace.revision,
-                "save": save.state,
-                "reason": save.reason,
-                "draft": save.path,
-                "saved_at": save.saved_at,
-                "changed_files": workspace.changed_files(),
-                "selection": services.selections.version,
-                "jobs": services.jobs.version,
-                "jobs_active": services.jobs.n_active(),
-                "ticks": services.edit_table.ticks.digest,
-                "needs_name": workspace.needs_name and not workspace.is_closed,
-                "notices": notices(services),
-            }
-        )
+        return _json(services.status())
 
     @routes.route("/api/<path:name>", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
     def unknown(name: str) -> flask.Response:
@@ -158,26 +139,6 @@ def register(server: flask.Flask, services: Services) -> None:
         return flask.send_from_directory(BOOTSTRAP, name, max_age=86_400)
 
     server.register_blueprint(routes)
-
-
-def notices(services: Services) -> list[dict[str, Any]]:
-    """Return what the page tells a user once: what happened to the draft, and which old drafts they may bring here."""
-    workspace = services.workspace
-    found: list[dict[str, Any]] = [
-        {"id": notice.id, "text": notice.text, "actions": []} for notice in workspace.notices()
-    ]
-    n_cells = workspace.study.n_cells
-    for old in services.offers.open():
-        text = (
-            f"{old.name} holds your annotations of other cells: {old.n_matched:,} of {n_cells:,} cells match by sample "
-            "and ID."
-        )
-        actions: list[dict[str, Any]] = [
-            toast.action("Re-attach", "reattach", fingerprint=old.fingerprint),
-            toast.action("Not now", "leave", fingerprint=old.fingerprint),
-        ]
-        found.append({"id": old.fingerprint, "text": text, "actions": actions})
-    return found
 
 
 def _json(value: Any, status: int = 200) -> flask.Response:

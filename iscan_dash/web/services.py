@@ -1,10 +1,20 @@
 """What the page's callbacks work with."""
 
+import logging
 import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import flask
 
 from iscan_dash.core.references import Registry
+from iscan_dash.errors import IscanError, StorageError
 from iscan_dash.logs import tell
+from iscan_dash.services.absences import Absences
 from iscan_dash.services.edit_table import EditTable
 from iscan_dash.services.enrichments import Enrichments
 from iscan_dash.services.explain import Explainer
@@ -29,6 +39,27 @@ from iscan_dash.web.imports import TableImports
 from iscan_dash.web.offers import Offers
 from iscan_dash.web.plots import Plots
 from iscan_dash.web.preview import Previews
+from iscan_dash.web.status import own_status
+
+LOOK = 60.0
+"""Most seconds between two looks at who is away."""
+
+MOST_TOLD = 1000
+"""Users whose last status is kept while they are away."""
+
+_DESK, _BY_ITSELF = "iscan_desk", "iscan_by_itself"
+
+log = logging.getLogger(__name__)
+
+
+class Remembering(Protocol):
+    """A part of a desk that holds what is nowhere else."""
+
+    def remember(self) -> dict[str, Any]:
+        """Return plain values for `recall`; nothing when nothing is worth it."""
+
+    def recall(self, kept: Mapping[str, Any]) -> None:
+        """Be as `remember` said, given the values of all parts."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +107,11 @@ class Desk:
     reviews: Reviews
     enrichments: Enrichments
 
+    @property
+    def remembering(self) -> tuple[Remembering, ...]:
+        """The parts that hold what is nowhere else, in the order in which they come back."""
+        return self.workspace, self.offers, self.selections, self.edit_table
+
 
 class Services:
     """The services of one application; what belongs to a user is that of the user who asks.
@@ -94,6 +130,8 @@ class Services:
         The collections of gene sets.
     gene_indexing
         What makes genes of large matrices quick to read.
+    folder
+        Where it is kept what users who are away had selected.
     """
 
     def __init__(
@@ -104,6 +142,7 @@ class Services:
         registry: Registry,
         gene_sets: GeneSetCollections,
         gene_indexing: GeneIndexing,
+        folder: Path,
     ) -> None:
         self.workspaces = workspaces
         self.hashes = hashes
@@ -121,6 +160,12 @@ class Services:
         self.warm_up: threading.Thread | None = None
         self._lock = threading.Lock()
         self._desks: dict[str, Desk] = {}
+        self._opening: dict[str, threading.Lock] = {}
+        self._merge_runs: dict[str, MergeRun] = {}
+        self._told: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._absences = Absences(folder, workspaces.study, workspaces.folder)
+        self._watch: threading.Thread | None = None
+        workspaces.before_leaving = self._leave_desk
 
     @property
     def workspace(self) -> Workspace:
@@ -184,31 +229,170 @@ class Services:
 
     def _own(self) -> Desk:
         user = current_user()
-        return self.desk(user.id, user.name)
+        desk: Desk | None = flask.g.get(_DESK)
+        if desk is None:
+            desk = self.enter(user.id, user.name)
+            setattr(flask.g, _DESK, desk)
+        # A request may give the user another name.
+        desk.workspace.call_user(user.name)
+        return desk
 
-    def desk(self, user: str, user_name: str) -> Desk:
-        """Return what belongs to a user, given their id and what others call them now."""
-        workspace = self.workspaces.of(user, user_name)
+    def leave_request(self, _error: BaseException | None = None) -> None:
+        """Say that a request is over: what belongs to the user may be put away some time from now."""
+        desk: Desk | None = flask.g.pop(_DESK, None)
+        if desk is not None:
+            self.leave(desk, as_used=not flask.g.get(_BY_ITSELF, False))
+
+    # -- desks -------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def at_desk(self, user: str, user_name: str) -> Iterator[Desk]:
+        """Use what belongs to a user; see `enter` for the parameters."""
+        desk = self.enter(user, user_name)
+        try:
+            yield desk
+        finally:
+            self.leave(desk)
+
+    def enter(self, user: str, user_name: str) -> Desk:
+        """Return what belongs to a user, which is there until `leave` is called as often.
+
+        Parameters
+        ----------
+        user
+            Id of the user.
+        user_name
+            What others call them now.
+        """
+        workspace = self.workspaces.enter(user, user_name)
+        try:
+            with self._lock:
+                opening = self._opening.setdefault(user, threading.Lock())
+            # One that comes back is made ready first, which takes as long as evaluating what was selected.
+            with opening:
+                desk = self._desks.get(user)
+                if desk is None:
+                    desk = self._desks[user] = self._made(workspace)
+                    self._told.pop(user, None)
+                return desk
+        except BaseException:
+            self.workspaces.leave(user)
+            raise
+
+    def leave(self, desk: Desk, *, as_used: bool = True) -> None:
+        """Say that a desk is not used any more; see `Workspaces.leave`."""
+        self.workspaces.leave(desk.workspace.user, as_used=as_used)
+
+    def _made(self, workspace: Workspace) -> Desk:
+        selections, results = Selections(workspace), OpenedResults(workspace)
+        desk = Desk(
+            workspace,
+            Plots(workspace, selections, results),
+            Previews(workspace, selections),
+            TableImports(workspace),
+            self._merge_runs.setdefault(workspace.user, MergeRun()),
+            Offers(workspace),
+            selections,
+            EditTable(workspace, selections.mask, selections.text, lambda: int(selections.state()["mask_version"])),
+            Inspection(workspace, self._expression),
+            results,
+            Reviews(workspace, results),
+            Enrichments(workspace),
+        )
+        kept = self._absences.read(workspace.user)
+        try:
+            for part in desk.remembering:
+                part.recall(kept)
+        except StorageError:
+            # The drafts cannot be opened now, which the user is told. The next request tries again.
+            raise
+        except (ValueError, LookupError, TypeError, IscanError) as error:
+            log.warning("What was kept of a user who was away does not fit: %s", type(error).__name__)
+        if kept:
+            self._absences.forget(workspace.user)
+            tell("back", user=workspace.user)
+        return desk
+
+    # -- users who are away --------------------------------------------------------------------------------------------
+
+    def put_idle_away(self, seconds: float) -> list[str]:
+        """Put away what belongs to users who asked for nothing so long, and return who they are.
+
+        Drafts are on the disk already; what was selected and ticked goes there, too, and is there again with the next
+        request.
+        """
+        gone = self.workspaces.put_idle_away(seconds)
+        if gone and not self.workspaces.here():
+            self._expression.forget()
+        return gone
+
+    def watch(self, seconds: float) -> None:
+        """Put away what belongs to users who are away, again and again, until the server stops."""
+        self._absences.forget_old()
+
+        def look() -> None:
+            while not self.is_closing.wait(min(seconds / 4, LOOK)):
+                self.put_idle_away(seconds)
+
+        self._watch = threading.Thread(target=look, name="idle", daemon=True)
+        self._watch.start()
+
+    def status(self) -> dict[str, Any]:
+        """Return how things stand for the user who asks.
+
+        Pages ask for it again and again, which does not mean that anybody sits before them: it keeps no user here, and
+        brings none back. Those who are away are told what was so when they left; jobs, and what others do, as it is.
+        """
+        user = current_user().id
         with self._lock:
-            if user not in self._desks:
-                selections, results = Selections(workspace), OpenedResults(workspace)
-                self._desks[user] = Desk(
-                    workspace,
-                    Plots(workspace, selections, results),
-                    Previews(workspace, selections),
-                    TableImports(workspace),
-                    MergeRun(),
-                    Offers(workspace),
-                    selections,
-                    EditTable(
-                        workspace, selections.mask, selections.text, lambda: int(selections.state()["mask_version"])
-                    ),
-                    Inspection(workspace, self._expression),
-                    results,
-                    Reviews(workspace, results),
-                    Enrichments(workspace),
-                )
-            return self._desks[user]
+            own = self._told.get(user)
+        if own is None or self.workspaces.is_here(user):
+            setattr(flask.g, _BY_ITSELF, True)
+            self.workspace.watch_draft()
+            self.offers.look()
+            own = own_status(self._own())
+        shared = self.workspaces.shared()
+        return {
+            **own,
+            "revision": own["revision"] + (shared.revision(user) if shared else 0),
+            "jobs": self.jobs.version,
+            "jobs_active": self.jobs.n_active(),
+        }
+
+    def _leave_desk(self, user: str, workspace: Workspace) -> bool:
+        """Keep what is to be found again when a workspace is put away; object while something goes on in it."""
+        with self._lock:
+            desk = self._desks.get(user)
+        if desk is None:
+            return True
+        merge_run = desk.merge_run.state
+        if merge_run.is_running or desk.imports.is_here or desk.offers.is_looking:
+            return False
+        try:
+            told = own_status(desk) if workspace.is_opened else None
+            self._remember(workspace, desk.remembering)
+        except (OSError, IscanError) as error:
+            log.warning("What %s had selected cannot be kept: %s", workspace.user_name, error)
+            return False
+        with self._lock:
+            if told is not None:
+                self._told[user] = told
+                while len(self._told) > MOST_TOLD:
+                    self._told.popitem(last=False)
+            del self._desks[user]
+            self._opening.pop(user, None)
+            if not merge_run.message:
+                # None was begun; of others the page offers the files.
+                del self._merge_runs[user]
+        tell("away", user=user)
+        return True
+
+    def _remember(self, workspace: Workspace, parts: Iterable[Remembering]) -> None:
+        kept: dict[str, Any] = {}
+        for part in parts:
+            kept |= part.remember()
+        if kept:
+            self._absences.keep(workspace.user, kept)
 
     def close(self) -> None:
         """Stop the background work, write what is unsaved and close the files."""
@@ -224,7 +408,16 @@ class Services:
         self.hashes.close()
         self.gene_indexing.close()
         self._expression.close()
+        if self._watch is not None:
+            self._watch.join()
+        for merge_run in self._merge_runs.values():
+            merge_run.close()
         for desk in self._desks.values():
-            desk.merge_run.close()
+            workspace = desk.workspace
+            try:
+                # The rest is about this run of the server.
+                self._remember(workspace, (desk.selections, desk.edit_table))
+            except (OSError, IscanError) as error:
+                log.warning("What %s had selected cannot be kept: %s", workspace.user_name, error)
         self.workspaces.close()
         tell("stopped")

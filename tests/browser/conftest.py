@@ -74,8 +74,8 @@ def serve(browser: Browser, tmp_path: Path, port: int) -> Iterator[Serve]:
     """Start servers of the test's own, one at a time; their drafts go to ``tmp_path / "drafts"``."""
     started: list[Server] = []
 
-    def start(*command: str | Path) -> Server:
-        started.append(Server(*command, folder=tmp_path / "drafts", port=port).start())
+    def start(*command: str | Path, **settings: str) -> Server:
+        started.append(Server(*command, folder=tmp_path / "drafts", port=port, **settings).start())
         return started[-1]
 
     yield start

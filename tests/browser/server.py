@@ -41,9 +41,14 @@ class Server:
         Where it listens; a free port when 0.
     module
         What is run.
+    settings
+        More variables of its environment.
     """
 
-    def __init__(self, *command: str | Path, folder: Path, port: int = 0, module: str = "iscan_dash") -> None:
+    def __init__(
+        self, *command: str | Path, folder: Path, port: int = 0, module: str = "iscan_dash", **settings: str
+    ) -> None:
+        self._settings = settings
         self.command = [str(part) for part in command]
         self.folder = folder
         self.url = ""
@@ -62,7 +67,7 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             stdin=subprocess.DEVNULL,
-            env=plain_environment() | {"ISCAN_DATA_DIR": str(self.folder / "server")},
+            env=plain_environment() | {"ISCAN_DATA_DIR": str(self.folder / "server")} | self._settings,
             text=True,
         )
         assert self._process.stdout

@@ -29,6 +29,11 @@ class PageClient:
         self._connection.request("GET", path, headers=self._headers)
         return self._answer()
 
+    def post(self, path: str, value: Any) -> Any:
+        """Send JSON to an address and read what it answers."""
+        self._connection.request("POST", path, json.dumps(value), HEADERS | self._headers)
+        return self._answer()
+
     def edit(
         self, control: str, value: Any, states: dict[str, Any], **wildcards: Any
     ) -> tuple[int | None, dict[str, Any]]:

@@ -71,7 +71,7 @@ def workspaces(tmp_path: Path, study: Study) -> Iterator[Workspaces]:
 
 @pytest.fixture
 def ada(workspaces: Workspaces) -> Workspace:
-    return workspaces.of("a", "Ada")
+    return workspaces.enter("a", "Ada")
 
 
 @pytest.fixture
@@ -273,7 +273,7 @@ def test_the_list(
     second = run(jobs, ada, replace(parameters, method="aucell")).result or ""
     enrichments = Enrichments(ada)
     assert [entry.name for entry in enrichments.list()] == ["Run (2)", "Run"]
-    assert Enrichments(workspaces.of("b", "Ben")).list() == []
+    assert Enrichments(workspaces.enter("b", "Ben")).list() == []
     version = enrichments.version
     with pytest.raises(NameRefused, match="another enrichment result"):
         enrichments.rename(second, "run")

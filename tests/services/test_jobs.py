@@ -57,7 +57,7 @@ class Bench:
         self.folder = folder / "server"
         self.seen = folder
         self.opened: list[Jobs] = []
-        self.ada, self.bob = self.workspaces.of("a", "Ada"), self.workspaces.of("b", "Bob")
+        self.ada, self.bob = self.workspaces.enter("a", "Ada"), self.workspaces.enter("b", "Bob")
 
     def jobs(self, **options: Any) -> Jobs:
         self.opened.append(Jobs(self.workspaces, self.folder, kinds=KINDS, options={"seen": str(self.seen)}, **options))
@@ -363,7 +363,7 @@ from tests.services.test_jobs import LONG
 folder = Path(sys.argv[1])
 workspaces = Workspaces(open_study([folder / "few.h5ad"]), annotations_dir=folder / "drafts")
 jobs = Jobs(workspaces, folder / "server", kinds=KINDS, options={"seen": str(folder)})
-ada = workspaces.of("a", "Ada")
+ada = workspaces.enter("a", "Ada")
 jobs.submit("count", "fates", {**LONG, "then": sys.argv[2]}, ada)
 jobs.submit("count", "next", {"to": 3}, ada)
 while not jobs.list()[1].progress:
@@ -482,7 +482,7 @@ def test_servers_of_other_studies_share_the_table(bench: Bench, tmp_path: Path, 
     assert elsewhere.list() == []
     with pytest.raises(JobRefused, match="no such job"):
         elsewhere.get(job.id)
-    own = elsewhere.submit("count", "seven", {}, others.of("a", "Ada"))
+    own = elsewhere.submit("count", "seven", {}, others.enter("a", "Ada"))
     assert ended(elsewhere, own).message.startswith("7 cells")
     elsewhere.close()
     others.close()

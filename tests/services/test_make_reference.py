@@ -246,7 +246,7 @@ class TestJob:
 
     @pytest.fixture
     def ada(self, workspaces: Workspaces) -> Workspace:
-        return workspaces.of("a", "Ada")
+        return workspaces.enter("a", "Ada")
 
     def test_it_is_a_kind_of_job(self) -> None:
         assert isinstance(load_kind(KINDS["reference"]), MakeReferenceJob)

@@ -102,7 +102,7 @@ def test_a_result_of_other_cells(workspace: Workspace, file: Path) -> None:
 def test_results_of_others_are_looked_into_and_not_changed(tmp_path: Path, file: Path, workspace: Workspace) -> None:
     own = "c" * 32
     workspaces = Workspaces(workspace.study, annotations_dir=tmp_path / "shared drafts")
-    hers, his = workspaces.of("ada", "Ada"), workspaces.of("bob", "Bob")
+    hers, his = workspaces.enter("ada", "Ada"), workspaces.enter("bob", "Bob")
     add(hers, file, own)
     results = OpenedResults(his)
     (state,) = results.annotations()

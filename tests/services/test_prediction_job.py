@@ -72,7 +72,7 @@ def workspaces(tmp_path: Path, study: Study) -> Iterator[Workspaces]:
 
 @pytest.fixture
 def ada(workspaces: Workspaces) -> Workspace:
-    return workspaces.of("a", "Ada")
+    return workspaces.enter("a", "Ada")
 
 
 @pytest.fixture
@@ -252,11 +252,11 @@ def test_a_name_that_is_taken_meanwhile_gets_a_number(jobs: Jobs, ada: Workspace
 
 
 def test_two_users_and_groups(jobs: Jobs, workspaces: Workspaces, ada: Workspace) -> None:
-    bob = workspaces.of("b", "Bob")
+    bob = workspaces.enter("b", "Bob")
     parameters = {"reference": "gut", "by_cluster": "leiden", "samples": ["one", "two"]}
     asked = [jobs.submit("prediction", "fates", parameters, who) for who in (ada, bob)]
     # The owner's new name is on what they get.
-    workspaces.of("b", "Robert")
+    workspaces.enter("b", "Robert")
     assert [ended(jobs, job).state for job in asked] == [JobState.FINISHED] * 2
     (own,), (others,) = ada.annotations(), bob.annotations()
     assert own.live.name == others.live.name == "fates" and others.live.owner == "Robert"

@@ -41,12 +41,12 @@ def workspaces(study_path: Path) -> Iterator[Workspaces]:
 
 @pytest.fixture
 def ada(workspaces: Workspaces) -> Workspace:
-    return workspaces.of("ada-id", "Ada")
+    return workspaces.enter("ada-id", "Ada")
 
 
 @pytest.fixture
 def bob(workspaces: Workspaces) -> Workspace:
-    return workspaces.of("bob-id", "Bob")
+    return workspaces.enter("bob-id", "Bob")
 
 
 def names(workspace: Workspace) -> tuple[list[str], list[str]]:
@@ -119,11 +119,11 @@ class TestTwoUsers:
 
     def test_keep_their_work_under_another_name_of_theirs(self, workspaces: Workspaces, ada: Workspace) -> None:
         made = ada.create_from_existing("hers", [FATE], RECIPE)
-        renamed = workspaces.of("ada-id", "Ada L.")
+        renamed = workspaces.enter("ada-id", "Ada L.")
         renamed.describe(made.id, "x", 1)
 
         assert renamed is ada
-        (seen,) = workspaces.of("bob-id", "Bob").others()
+        (seen,) = workspaces.enter("bob-id", "Bob").others()
         assert (seen.live.name, seen.live.owner) == ("hers", "Ada L.")
         assert [event.author for event in ada.history(made.id)] == ["Ada L.", "Ada"]
         assert ada.undo().description == "Description changed"
@@ -149,7 +149,7 @@ class TestServers:
     def test_on_one_folder_see_each_other(self, study_path: Path, ada: Workspace) -> None:
         ada.create_from_existing("hers", [FATE], RECIPE)
         elsewhere = open_all(study_path)
-        bob = elsewhere.of("bob-id", "Bob")
+        bob = elsewhere.enter("bob-id", "Bob")
         assert names(bob) == ([], ["hers"])
         bob.create_from_existing("his", [], RECIPE)
         assert names(ada) == (["hers"], ["his"])
@@ -159,12 +159,12 @@ class TestServers:
         ada.create_from_existing("hers", [FATE], RECIPE)
         elsewhere = open_all(study_path)
         with pytest.raises(StorageError, match="are open in another iscan-dash"):
-            elsewhere.of("ada-id", "Ada").annotations()
+            elsewhere.enter("ada-id", "Ada").annotations()
         elsewhere.close()
 
     def test_that_both_saw_no_drafts_do_not_both_begin_some(self, study_path: Path, ada: Workspace) -> None:
         elsewhere = open_all(study_path)
-        late = elsewhere.of("ada-id", "Ada")
+        late = elsewhere.enter("ada-id", "Ada")
         assert late.annotations() == []
         ada.create_from_existing("hers", [FATE], RECIPE)
         with pytest.raises(StorageError, match="Load the page again"):
@@ -175,9 +175,9 @@ class TestServers:
 
     def test_that_come_later_do_not_begin_a_second_journal(self, study_path: Path) -> None:
         first, second = open_all(study_path), open_all(study_path)
-        late = second.of("ada-id", "Ada")
+        late = second.enter("ada-id", "Ada")
         assert late.annotations() == []
-        first.of("ada-id", "Ada").create_from_existing("hers", [FATE], RECIPE)
+        first.enter("ada-id", "Ada").create_from_existing("hers", [FATE], RECIPE)
         first.close()
         with pytest.raises(StorageError, match="Load the page again"):
             late.create_from_existing("too late", [FATE], RECIPE)
@@ -187,7 +187,7 @@ class TestServers:
     def test_leave_journals_of_other_cells_alone(self, ada: Workspace, tmp_path: Path) -> None:
         other = write_study(tmp_path / "other.h5ad", {"fate": pd.Categorical(["B", "T"])})
         elsewhere = open_all(other)
-        elsewhere.of("bob-id", "Bob").create_from_existing("his", [FATE], RECIPE)
+        elsewhere.enter("bob-id", "Bob").create_from_existing("his", [FATE], RECIPE)
         assert names(ada) == ([], [])
         elsewhere.close()
 
@@ -198,7 +198,7 @@ class TestServers:
 
     def test_take_up_what_was_begun_elsewhere(self, study_path: Path, ada: Workspace) -> None:
         elsewhere = open_all(study_path)
-        late = elsewhere.of("ada-id", "Ada")
+        late = elsewhere.enter("ada-id", "Ada")
         assert late.annotations() == []
         ada.create_from_existing("hers", [FATE], RECIPE)
         ada.close()
@@ -236,19 +236,19 @@ class TestClosedServer:
         ada.close()
         ada.place.draft.unlink()
         closed = open_all(study_path, is_closed=True)
-        looking = closed.of("ada-id", "Ada")
+        looking = closed.enter("ada-id", "Ada")
         assert looking.annotations() == []
         looking.watch_draft()
         closed.close()
         assert not ada.place.draft.exists()
         editing = open_all(study_path)
-        assert names(editing.of("ada-id", "Ada")) == (["hers"], [])
+        assert names(editing.enter("ada-id", "Ada")) == (["hers"], [])
         editing.close()
 
     def test_shows_and_makes_no_annotations(self, study_path: Path, ada: Workspace) -> None:
         ada.create_from_existing("hers", [FATE], RECIPE)
         closed = open_all(study_path, is_closed=True)
-        bob = closed.of("bob-id", "Bob")
+        bob = closed.enter("bob-id", "Bob")
         assert names(bob) == ([], [])
         with pytest.raises(StorageError, match="--disable-annotations"):
             bob.create_from_existing("his", [FATE], RECIPE)

@@ -34,7 +34,8 @@ def visitor(app: Dash) -> FlaskClient:
 def services_of(app: Dash) -> Any:
     """Return what an application of a single user works with, outside a request."""
     services: Services = app.server.extensions["iscan"]
-    return services.desk("local", "local")
+    with services.at_desk("local", "local") as desk:
+        return desk
 
 
 @contextmanager
