@@ -27,6 +27,7 @@ unit: $(VENV)/.installed-test
 
 browser: $(VENV)/.installed-test
 	@sh scripts/ensure_chromium.sh
+	@sh scripts/ensure_nginx.sh
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m browser --reruns 2 tests/browser
 
 bench: $(VENV)/.installed-test

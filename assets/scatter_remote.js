@@ -7,7 +7,7 @@
 (function () {
   'use strict';
   const iscan = (window.iscan = window.iscan || {});
-  const source = new URL('../assets/scatter_worker.js', document.currentScript.src); // this script is part of a bundle
+  const source = iscan.address('/assets/scatter_worker.js');
   const sent = new Set(); // URLs of embeddings that the worker has
   const plots = new Map(); // id -> {plot, ready, wanted, busy, serial}
   let worker = null;

@@ -8,6 +8,9 @@ import flask
 ALONE = ("theme.js", "scatter_worker.js")
 """Scripts that are asked for by their own address: one that colours the page before it is seen, and one of a worker."""
 
+FOLDER = "/bundle/"
+"""Where both files are."""
+
 YEAR = 31_536_000
 """Seconds that a file is kept, whose address changes when it does."""
 
@@ -31,7 +34,7 @@ def register(server: flask.Flask, folder: Path) -> tuple[str, str]:
     addresses = []
     for kind, mimetype in (("css", "text/css"), ("js", "text/javascript")):
         content = joined(folder, kind)
-        address = f"/bundle/{hashlib.blake2b(content, digest_size=8).hexdigest()}.{kind}"
+        address = f"{FOLDER}{hashlib.blake2b(content, digest_size=8).hexdigest()}.{kind}"
 
         def serve(content: bytes = content, mimetype: str = mimetype) -> flask.Response:
             response = flask.Response(content, mimetype=mimetype)

@@ -29,6 +29,15 @@ PAGES = (
     "/export",
 )
 
+GO = """
+document.querySelector('#_pages_content').firstElementChild.dataset.old = 'yes';
+iscan.go(iscan.address(arguments[0]));
+"""
+IS_THERE = """
+const page = document.querySelector('#_pages_content').firstElementChild;
+return Boolean(page?.textContent) && !page.dataset.old;
+"""
+
 
 @pytest.fixture(scope="module")
 def server(small_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
@@ -57,18 +66,18 @@ def test_nothing_is_elsewhere(server: Server, browser: Browser) -> None:
     # By the link of a message.
     shell.answer_toast("Markers: 60 cells scored for 2 gene sets.", "Study Logs")
     browser.until(lambda: browser.js("return iscan.pageBelow('/')"), "logs")
-    elsewhere = []
     for path in PAGES:
-        shell.open(server, path)
-        assert browser.text("#_pages_content") not in {"", "404 - Page not found"}, path
-        assert browser.js("return location.href").startswith(f"{server.url}{path}")
-        links = browser.js(
-            "return [...document.querySelectorAll('a[href], form')].map((each) => each.href || each.action)"
-        )
-        elsewhere += [link for link in links if not link.startswith(inside)]
-    assert elsewhere == []
-    # A page that is open is marked, and the plot's own window is below the path, too.
+        browser.js(GO, path)
+        browser.wait(lambda: browser.js(IS_THERE), path)
+        assert browser.text("#_pages_content") != "404 - Page not found", path
+        links = browser.js("return [...document.querySelectorAll('a[href], form')].map((it) => it.href || it.action)")
+        assert [link for link in links if not link.startswith(inside)] == []
+    shell.reload()
+    # The page that is open is marked.
     assert browser.texts("#shell-tabs .active") == ["Export"]
+    browser.js("iscan.scatterRemote.large = 10")
+    PlotPanel(browser).colour_by("phase")
+    browser.wait(lambda: browser.js("return iscan.scatterRemote.takes('plot-1')"), "the worker")
     with browser.opened(lambda: browser.click("#plot-window")):
         browser.wait(lambda: PlotPanel(browser).title(), "the window")
         assert browser.js("return location.href").startswith(f"{inside}window/plot/1?")
@@ -77,4 +86,6 @@ def test_nothing_is_elsewhere(server: Server, browser: Browser) -> None:
     kept = browser.js("return [...Object.keys(localStorage), ...Object.keys(sessionStorage)]")
     assert len(kept) > 3
     assert [name for name in kept if "/lab/cells" not in name and name != "iscan-theme"] == []
-    assert [url for url in browser.requests() if not url.startswith(inside)] == []
+    asked = browser.requests()
+    assert f"{inside}assets/scatter_worker.js" in asked
+    assert [url for url in asked if not url.startswith(inside)] == []

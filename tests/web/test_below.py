@@ -106,6 +106,8 @@ def test_two_servers_of_one_host_keep_their_users_apart(make_app: MakeApp, small
     assert cookies["/a/"] == cookies["/b/"] == (cookies["/a/"][0], True)
 
 
+# What is made from here on needs no application: Dash's function makes addresses of the one that was made last.
+
 ADDRESS = re.compile(r"""(?<!iscan\.address\()(?<!iscan\.pageBelow\()["'`]/[a-z_]""")
 """What begins as an address does, and is not given to what puts the path before it."""
 
@@ -129,13 +131,22 @@ def test_scripts_keep_nothing_under_a_name_of_the_whole_host() -> None:
     assert found == []
 
 
+TAKES_PATHS = {"get_relative_path", "get", "post", "route", "register_page", "Blueprint"}
+"""What is given paths as the server itself knows them: what puts the path before them, and what routes are made with."""
+
+
 def test_pages_make_addresses_in_one_way() -> None:
     found = []
     for path in sorted(WEB.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            for keyword in getattr(node, "keywords", []):
-                value = keyword.value
-                is_written = isinstance(value, ast.Constant | ast.JoinedStr) and ast.unparse(value).strip("f\"'")
-                if keyword.arg in {"href", "action", "src"} and is_written and is_written.startswith("/"):
-                    found.append(f"{path.name}:{node.lineno} {is_written}")
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        given: set[ast.AST] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in TAKES_PATHS:
+                given.update(ast.walk(node))
+            elif isinstance(node, ast.JoinedStr):
+                given.update(node.values)  # not where it begins, or looked at with the whole of it
+        functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.Lambda))
+        for node in {part for function in functions for part in ast.walk(function)} - given:
+            if isinstance(node, ast.Constant | ast.JoinedStr) and re.match(r"f?[\"']/[a-z_]", ast.unparse(node)):
+                found.append(f"{path.name}:{node.lineno} {ast.unparse(node)}")
     assert found == []
