@@ -34,7 +34,7 @@
   async function look() {
     let found = { searches: [] };
     try {
-      const response = await ask("/api/v1/genes/searches");
+      const response = await ask(window.iscan.address("/api/v1/genes/searches"));
       if (response.ok) found = await response.json();
     } catch {
       // The server is away: whoever asked it hears of that.
@@ -83,7 +83,7 @@
     const cancel = Object.assign(make("button", "toast-action"), { type: "button", textContent: "Cancel" });
     cancel.addEventListener("click", () => {
       cancel.disabled = true;
-      ask("/api/v1/genes/searches/cancel", { method: "POST" }).catch(() => (cancel.disabled = false));
+      ask(window.iscan.address("/api/v1/genes/searches/cancel"), { method: "POST" }).catch(() => (cancel.disabled = false));
     });
     element.append(texts, cancel);
     document.getElementById("shell-toasts").append(element);
