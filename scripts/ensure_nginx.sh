@@ -1,6 +1,7 @@
 #!/bin/sh
 # A browser test goes through a proxy as a lab would have it: install nginx when it is absent, or say how.
 set -eu
+PATH="$PATH:/usr/sbin"
 if command -v nginx >/dev/null && command -v openssl >/dev/null; then
     exit 0
 fi

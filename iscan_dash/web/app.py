@@ -11,6 +11,7 @@ from typing import Any
 import flask
 import pandas  # noqa: F401 - Plotly's JSON takes up a half-imported pandas when another thread imports it meanwhile
 from dash import Dash, html, set_props
+from dash.exceptions import UnsupportedRelativePath
 from pydantic import ValidationError
 
 from iscan_dash import __version__
@@ -216,7 +217,7 @@ def _log_error(error: Exception) -> Any:
     if isinstance(error, IscanError):
         sentence = str(error)
         request_log.refused(error)
-    elif isinstance(error, ValidationError):
+    elif isinstance(error, ValidationError | UnsupportedRelativePath):
         sentence = checked.NOT_UNDERSTOOD
     else:
         log.error("A callback failed.", exc_info=error)

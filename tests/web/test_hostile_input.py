@@ -134,3 +134,11 @@ def test_choices_of_what_is_not_there(page: Page, workspace: Workspace) -> None:
     assert said(page.edit("data-kind.value", "counts", matrix="nonsense")) == 'The study has no matrix "nonsense".'
     assert said(page.edit("data-kind.value", "nonsense", matrix="X")) == UNDERSTOOD_NOT
     assert workspace.study.choices == before
+
+
+def test_a_page_that_is_elsewhere(app: Dash, caplog: pytest.LogCaptureFixture) -> None:
+    whole = Page(app)
+    (callback,) = (each for each in whole.callbacks if "_pages_content.children" in each["output"])
+    answer = whole.ask(callback, "_pages_location", "pathname", "elsewhere").get_json()
+    assert answer["sideUpdate"]["shell-toast"]["data"]["text"] == UNDERSTOOD_NOT
+    assert caplog.messages == []
