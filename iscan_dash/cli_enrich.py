@@ -65,6 +65,7 @@ def enrich(
     """Score the cells of a study (DATA) for gene sets, and write a CSV table."""
     from iscan_dash.core.engine.control import Control
     from iscan_dash.core.selection.mask_codec import encode
+    from iscan_dash.services.cluster import on_cluster
     from iscan_dash.services.enrichment import score_study
     from iscan_dash.services.enrichment_parameters import EnrichmentParameters
     from iscan_dash.services.enrichment_result import EnrichmentResult, save_result
@@ -103,10 +104,16 @@ def enrich(
         for note in read.notes:
             click.echo(f"{title}: {note}", err=True)
         with tempfile.TemporaryDirectory(prefix="iscan-enrich-") as scratch:
-            place = Path(scratch)
-            scored = score_study(
-                study, parameters, threads=threads or processors(), control=Control(_tell), folder=place
-            )
+            place, control = Path(scratch), Control(_tell)
+            with on_cluster(settings.dask_scheduler, control) as map_chunks:
+                scored = score_study(
+                    study,
+                    parameters,
+                    threads=threads or processors(),
+                    control=control,
+                    folder=place,
+                    map_chunks=map_chunks,
+                )
             save_result(place, scored)
             result = EnrichmentResult.load(place)
             warnings = list(scored.warnings)

@@ -200,6 +200,7 @@ def predict(
     """Label the cells of a study (DATA) by a reference, and write a CSV table that can be imported."""
     from iscan_dash.core.annotations.names import check_name
     from iscan_dash.core.engine.control import Control
+    from iscan_dash.services.cluster import on_cluster
     from iscan_dash.services.new_file import refuse_existing
     from iscan_dash.services.prediction import Predictor
     from iscan_dash.services.prediction_parameters import Parameters, resolved_name
@@ -207,7 +208,7 @@ def predict(
     from iscan_dash.services.prediction_table import COLUMNS, write_scores, write_table
     from iscan_dash.services.processes import processors
 
-    with plain_errors(), opened_study(data, options) as (study, _):
+    with plain_errors(), opened_study(data, options) as (study, settings):
         registry = _registry(folder)
         parameters = Parameters(
             options["reference"],
@@ -230,9 +231,11 @@ def predict(
             raise PredictionRefused("--scores and --out name the same file. Choose another name for one.")
         if (problem := registry.folder_problem()) and folder:
             raise PredictionRefused(problem)
-        prediction = Predictor(registry).predict(
-            study, parameters, threads=threads or processors(), control=Control(_tell)
-        )
+        control = Control(_tell)
+        with on_cluster(settings.dask_scheduler, control) as map_chunks:
+            prediction = Predictor(registry).predict(
+                study, parameters, threads=threads or processors(), control=control, map_chunks=map_chunks
+            )
         _tell("save", 0, 1)
         write_table(out, study, prediction, column)
         if scores:

@@ -12,6 +12,7 @@
     ├── PredictionRefused     cells cannot be labelled with this reference, matrix or setting
     ├── EnrichmentRefused     gene sets cannot be scored with this matrix or setting
     ├── JobRefused            a job cannot be started, cancelled or found
+    ├── ClusterError          a cluster cannot be reached, was lost, or has other versions
     ├── UserRefused           a user's name or password breaks a rule
     ├── SettingsConflict      two settings ask for what cannot be had together
     └── StorageError          a draft or journal cannot be read or written
@@ -124,6 +125,10 @@ class EnrichmentRefused(IscanError, ValueError):
 
 class JobRefused(IscanError):
     """A job cannot be started or cancelled, or is not known any more."""
+
+
+class ClusterError(IscanError):
+    """The cluster that jobs run on cannot be reached, was lost, or has other versions."""
 
 
 class UserRefused(IscanError, ValueError):

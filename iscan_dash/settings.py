@@ -1,5 +1,6 @@
 """Settings of a server: environment variables first, then the command line."""
 
+import importlib.util
 import ipaddress
 import os
 import re
@@ -88,6 +89,9 @@ class Settings(BaseSettings):
     idle_minutes: float = Field(60.0, ge=0, allow_inf_nan=False)
     """Minutes after which what a user had open, who asks for nothing, is put away; 0 keeps it."""
 
+    dask_scheduler: str | None = None
+    """The scheduler of a Dask cluster whose workers do predictions and scorings, such as ``tcp://10.0.0.5:8786``."""
+
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Names under which the server may be asked for, separated by commas; any when empty."""
 
@@ -127,6 +131,22 @@ class Settings(BaseSettings):
     @classmethod
     def _split_hosts(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("dask_scheduler")
+    @classmethod
+    def _check_scheduler(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        if not re.fullmatch(r"(tcp|tls)://[^\s/@]+:\d{1,5}", value):
+            raise SettingsConflict(
+                f'ISCAN_DASK_SCHEDULER is the address of a Dask scheduler, such as tcp://10.0.0.5:8786, not "{value}".'
+            )
+        # Here, so that it is told when the server starts and not with the first job.
+        if importlib.util.find_spec("distributed") is None:
+            raise SettingsConflict(
+                "ISCAN_DASK_SCHEDULER needs Dask, which is not installed: pip install 'iscan-dash[dask]'."
+            )
+        return value
 
     @model_validator(mode="after")
     def _refuse_conflicts(self) -> Self:

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from iscan_dash import __version__
+from iscan_dash.core.engine.chunks import MapChunks
 from iscan_dash.core.engine.control import Control
 from iscan_dash.core.enrichment.method import Method
 from iscan_dash.core.enrichment.scores import SetScores
@@ -165,6 +166,7 @@ def score_study(
     threads: int = 1,
     control: Control | None = None,
     folder: Path | None = None,
+    map_chunks: MapChunks | None = None,
 ) -> Scored:
     """Score the cells of a study.
 
@@ -181,6 +183,8 @@ def score_study(
         ``"average"`` (module score only) and ``"score"``.
     folder
         Where the scores are written as they come; in memory when None.
+    map_chunks
+        Who scores chunks of cells; done here when None.
 
     Raises
     ------
@@ -210,6 +214,7 @@ def score_study(
             threads=threads,
             control=control,
             folder=folder,
+            map_chunks=map_chunks,
         )
     warnings = list(preflight.warnings)
     if scores.n_not_finite:

@@ -8,6 +8,7 @@ from typing import Any
 from iscan_dash.core.annotations.names import check_name
 from iscan_dash.core.enrichment.rank_sums import rank_scores
 from iscan_dash.core.words import counted
+from iscan_dash.services.cluster import on_cluster
 from iscan_dash.services.enrichment import score_study
 from iscan_dash.services.enrichment_parameters import plain_parameters, read_parameters
 from iscan_dash.services.enrichment_result import EnrichmentResult, save_result
@@ -36,6 +37,7 @@ class EnrichmentJob:
         """Return the steps, as `score_study` tells them."""
         average = 40 if parameters["method"] == "module" else 0
         return {
+            "connect": 0,
             "load": 1,
             "match genes": 2,
             "Preparing (once)": 3,
@@ -47,11 +49,19 @@ class EnrichmentJob:
 
     def work(self, task: Task) -> None:
         """Score the cells and write what was found."""
-        task.control.tell("load", 0, 1)
         folder = task.folder / FOLDER
         folder.mkdir()
         parameters = read_parameters(task.parameters)
-        scored = score_study(task.study, parameters, threads=task.threads, control=task.control, folder=folder)
+        with on_cluster(task.options.get("dask_scheduler"), task.control) as map_chunks:
+            task.control.tell("load", 0, 1)
+            scored = score_study(
+                task.study,
+                parameters,
+                threads=task.threads,
+                control=task.control,
+                folder=folder,
+                map_chunks=map_chunks,
+            )
         task.control.tell("rank", 0, 1)
         ranked = rank_scores(scored.scores, threads=task.threads)
         task.control.tell("save", 0, 1)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from iscan_dash import __version__
+from iscan_dash.core.engine.chunks import MapChunks
 from iscan_dash.core.engine.control import Control
 from iscan_dash.core.references.load import LoadedReference, load_reference
 from iscan_dash.core.references.registry import Registry
@@ -113,7 +114,13 @@ class Predictor:
         return Prepared(plan.reference, tuple(genes), self._trained(plan.reference, genes, 1), plan.preflight)
 
     def predict(
-        self, study: Study, parameters: Parameters, *, threads: int = 1, control: Control | None = None
+        self,
+        study: Study,
+        parameters: Parameters,
+        *,
+        threads: int = 1,
+        control: Control | None = None,
+        map_chunks: MapChunks | None = None,
     ) -> Prediction:
         """Label the cells of a study.
 
@@ -128,6 +135,8 @@ class Predictor:
         control
             Who is told of the progress and may cancel. The steps are ``"Preparing (once)"``, ``"load"``,
             ``"match genes"``, ``"train"``, ``"average"`` (groups only), ``"score"``, ``"fine-tune"`` and ``"prune"``.
+        map_chunks
+            Who labels chunks of cells; done here when None. Groups are averaged here in any case.
 
         Raises
         ------
@@ -168,6 +177,7 @@ class Predictor:
                     threads=threads,
                     control=control,
                     scores=scores,
+                    map_chunks=map_chunks,
                 )
         classified = with_cutoffs(classified, parameters)
         return Prediction(parameters, plan.preflight, _recipe(study, plan), rows, left_out, classified, names)

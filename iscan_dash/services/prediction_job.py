@@ -8,6 +8,7 @@ from typing import Any
 from iscan_dash.core.annotations.names import check_name
 from iscan_dash.core.references.registry import Registry
 from iscan_dash.core.words import counted
+from iscan_dash.services.cluster import on_cluster
 from iscan_dash.services.job_kinds import Made, Task
 from iscan_dash.services.job_table import Job
 from iscan_dash.services.prediction import Predictor
@@ -30,7 +31,7 @@ class PredictionJob:
     """Labels cells by a reference; the server's options say where references are.
 
     They are ``"references"``, the folder of installed ones, ``"shared"``, that of one's own or None, and ``"trained"``,
-    the cache of trained ones or None for the user's.
+    the cache of trained ones or None for the user's. ``"dask_scheduler"`` is the address of a cluster, if there is one.
     """
 
     title = "Cell type prediction"
@@ -46,6 +47,7 @@ class PredictionJob:
         # Groups are averaged while the cells are read, and are few then.
         average, score = (80, 5) if parameters["by_cluster"] is not None else (0, 45)
         return {
+            "connect": 0,
             "load": 2,
             "match genes": 2,
             "Preparing (once)": 0,
@@ -63,7 +65,10 @@ class PredictionJob:
         registry = Registry(Path(task.options["references"]), Path(shared) if shared else None)
         predictor = Predictor(registry, TrainedCache(Path(trained)) if trained else None)
         parameters = read_parameters(task.parameters)
-        prediction = predictor.predict(task.study, parameters, threads=task.threads, control=task.control)
+        with on_cluster(task.options.get("dask_scheduler"), task.control) as map_chunks:
+            prediction = predictor.predict(
+                task.study, parameters, threads=task.threads, control=task.control, map_chunks=map_chunks
+            )
         task.control.tell("save", 0, 1)
         path = task.folder / RESULT
         save_result(path, prediction)

@@ -116,8 +116,12 @@ def create_app(settings: Settings) -> Dash:
     registry = Registry(
         (settings.data_dir / "references").absolute(), settings.references.absolute() if settings.references else None
     )
-    folders = {"references": str(registry.installed), "shared": str(registry.shared) if registry.shared else None}
-    jobs = Jobs(workspaces, settings.data_dir, options=folders, most_running=settings.running_jobs)
+    options = {
+        "references": str(registry.installed),
+        "shared": str(registry.shared) if registry.shared else None,
+        "dask_scheduler": settings.dask_scheduler,
+    }
+    jobs = Jobs(workspaces, settings.data_dir, options=options, most_running=settings.running_jobs)
     gene_sets = GeneSetCollections(settings.data_dir.absolute(), registry.shared)
     gene_indexing = GeneIndexing(
         study, settings.data_dir.absolute() / "gene-index", int(settings.gene_index_gb * 1_000_000_000)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
+from iscan_dash.core.engine.chunks import MapChunks, chunks_of
 from iscan_dash.core.engine.control import Control, in_order
 from iscan_dash.core.engine.kernel import kernel
 from iscan_dash.core.engine.query import Block, Query, prepared
@@ -17,7 +18,7 @@ from iscan_dash.core.enrichment.competitive import N_KNOWN, Draws, describe, dra
 from iscan_dash.core.enrichment.linear import slope_t, ulm_weights
 from iscan_dash.core.enrichment.method import RANKED, Method
 from iscan_dash.core.enrichment.module import module_weights
-from iscan_dash.core.enrichment.scores import SetScores, room
+from iscan_dash.core.enrichment.scores import ARRAYS, SetScores, room
 from iscan_dash.core.enrichment.sets import Halves, Inverted, MatchedSet, halve, invert
 from iscan_dash.core.study.matrices import MatrixKind
 from iscan_dash.errors import EnrichmentRefused
@@ -125,6 +126,7 @@ def score_sets(
     threads: int = 1,
     control: Control | None = None,
     folder: Path | None = None,
+    map_chunks: MapChunks | None = None,
 ) -> SetScores:
     """Score every set in every cell.
 
@@ -147,6 +149,8 @@ def score_sets(
         Who is told of the progress and may cancel.
     folder
         Where results are kept in files as they come; in memory when None.
+    map_chunks
+        Who scores chunks of cells, with the same results to the last bit; done here when None.
 
     Raises
     ------
@@ -169,8 +173,22 @@ def score_sets(
     files = room(sets, query.n_cells, folder)
     # The kernels know plain arrays; what is written to them goes to the files.
     arrays = {name: np.asarray(array) for name, array in files.items()}
-    n_not_finite = 0
     control.tell("score", 0, query.n_cells)
+    if map_chunks is None:
+        n_not_finite = _score(query, plan, arrays, threads, control)
+    else:
+        n_not_finite = _score_chunks(map_chunks, query, plan, arrays, control)
+    scores = SetScores(method, plan.sets, plan.n_genes, plan.max_rank, seed, n_not_finite, **arrays)
+    if folder is not None:
+        for array in files.values():
+            array.flush()
+        scores.write_head(folder)
+    return scores
+
+
+def _score(query: Query, plan: Plan, arrays: dict[str, np.ndarray], threads: int, control: Control) -> int:
+    """Score cells here, and return how many values are not finite."""
+    n_not_finite = 0
     with ThreadPoolExecutor(threads) as pool:
         for first, block in prepared(query):
 
@@ -182,12 +200,46 @@ def score_sets(
             for piece, found in in_order(pool, threads, work, cell_ranges(block, plan.halves.n_halves)):
                 n_not_finite += found
                 control.tell("score", first + piece[1], query.n_cells)
-    scores = SetScores(method, plan.sets, plan.n_genes, plan.max_rank, seed, n_not_finite, **arrays)
-    if folder is not None:
-        for array in files.values():
-            array.flush()
-        scores.write_head(folder)
-    return scores
+    return n_not_finite
+
+
+def _score_chunks(
+    map_chunks: MapChunks, query: Query, plan: Plan, arrays: dict[str, np.ndarray], control: Control
+) -> int:
+    """Have chunks of cells scored elsewhere, and return how many values are not finite."""
+    n_not_finite = end = 0
+    chunks = chunks_of(query, len(ARRAYS) * len(plan.sets))
+    for own, found in map_chunks(score_chunk, (plan, query.name), chunks):
+        cells = slice(end, end + own[ARRAYS[0]].shape[1])
+        for name, array in arrays.items():
+            array[:, cells] = own[name]
+        end = cells.stop
+        n_not_finite += found
+        control.tell("score", end, query.n_cells)
+    return n_not_finite
+
+
+def score_chunk(shared: tuple[Plan, str], chunk: Block) -> tuple[dict[str, np.ndarray], int]:
+    """Score a chunk of cells.
+
+    Parameters
+    ----------
+    shared
+        What to score, and what the matrix is called.
+    chunk
+        The cells.
+
+    Returns
+    -------
+    arrays : dict
+        What was found, see `SetScores`.
+    n_not_finite : int
+        Values that are NaN or infinite.
+    """
+    plan, name = shared
+    query = Query.of([None] * plan.n_genes, chunk, name=name)
+    arrays = room(plan.sets, query.n_cells, None)
+    return arrays, _score(query, plan, arrays, 1, Control())
 
 
 def _refuse(query: Query, sets: Sequence[MatchedSet], max_rank: int) -> None:

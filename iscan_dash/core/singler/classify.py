@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from iscan_dash.core.engine.chunks import MapChunks, chunks_of
 from iscan_dash.core.engine.control import Control
-from iscan_dash.core.engine.query import Query
+from iscan_dash.core.engine.query import Block, Query
 from iscan_dash.core.singler.fine_tune import Tuned, tune_all
 from iscan_dash.core.singler.first_pass import FirstPass, scored
 from iscan_dash.core.singler.prune import Pruned, prune
@@ -63,6 +64,7 @@ def classify(
     threads: int = 1,
     control: Control | None = None,
     scores: np.ndarray | None = None,
+    map_chunks: MapChunks | None = None,
 ) -> Classified:
     """Label cells by a reference.
 
@@ -84,6 +86,8 @@ def classify(
         Who is told of the progress and may cancel.
     scores
         Where to write the scores, shape (n_cells, n_labels), float64; memory of our own when None.
+    map_chunks
+        Who labels chunks of cells, with the same results to the last bit; done here when None.
 
     Raises
     ------
@@ -106,6 +110,25 @@ def classify(
     control = control or Control()
     first = FirstPass.empty(query.n_cells, len(trained.labels), quantile, scores)
     tuned = Tuned(np.empty(query.n_cells, np.int32), np.empty(query.n_cells))
+    if map_chunks is None:
+        _label(trained, query, first, tuned, threshold, threads, control)
+    else:
+        _label_chunks(map_chunks, trained, query, first, tuned, threshold, control)
+    control.tell("prune", 0, query.n_cells)
+    pruned = prune(first.scores, tuned.label, tuned.delta, nmads=nmads)
+    return Classified(trained.labels, first, tuned, pruned)
+
+
+def _label(
+    trained: Trained,
+    query: Query,
+    first: FirstPass,
+    tuned: Tuned,
+    threshold: float | None,
+    threads: int,
+    control: Control,
+) -> None:
+    """Score and fine-tune cells here."""
     with ThreadPoolExecutor(threads) as pool:
         cells = scored(trained, query, first, pool, threads, control)
         if threshold is None:
@@ -114,6 +137,45 @@ def classify(
             tuned.label[:], tuned.delta[:] = first.label, first.delta
         else:
             tune_all(trained, cells, first, tuned, threshold, pool, threads, control)
-    control.tell("prune", 0, query.n_cells)
-    pruned = prune(first.scores, tuned.label, tuned.delta, nmads=nmads)
-    return Classified(trained.labels, first, tuned, pruned)
+
+
+def _label_chunks(
+    map_chunks: MapChunks,
+    trained: Trained,
+    query: Query,
+    first: FirstPass,
+    tuned: Tuned,
+    threshold: float | None,
+    control: Control,
+) -> None:
+    """Have chunks of cells scored and fine-tuned elsewhere."""
+    query.refuse_scaled()
+    control.tell("score", 0, query.n_cells)
+    shared = trained, first.quantile, threshold, query.name
+    end = 0
+    for own, own_tuned in map_chunks(label_chunk, shared, chunks_of(query, len(trained.labels))):
+        rows = slice(end, end + len(own.label))
+        first.scores[rows], first.label[rows], first.delta[rows] = own.scores, own.label, own.delta
+        first.detected[rows], tuned.label[rows], tuned.delta[rows] = own.detected, own_tuned.label, own_tuned.delta
+        end = rows.stop
+        control.tell("score", end, query.n_cells)
+        if threshold is not None:
+            control.tell("fine-tune", end, query.n_cells)
+
+
+def label_chunk(shared: tuple[Trained, float, float | None, str], chunk: Block) -> tuple[FirstPass, Tuned]:
+    """Score and fine-tune a chunk of cells.
+
+    Parameters
+    ----------
+    shared
+        The reference, the quantile, the threshold, and what the matrix is called; see `classify`.
+    chunk
+        The cells.
+    """
+    trained, quantile, threshold, name = shared
+    query = Query.of([None] * trained.n_genes_query, chunk, name=name)
+    first = FirstPass.empty(query.n_cells, len(trained.labels), quantile)
+    tuned = Tuned(np.empty(query.n_cells, np.int32), np.empty(query.n_cells))
+    _label(trained, query, first, tuned, threshold, 1, Control())
+    return first, tuned
