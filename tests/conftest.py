@@ -10,9 +10,9 @@ from hypothesis import settings
 from iscan_dash.core.study import Study, open_study
 
 settings.register_profile("iscan", deadline=None, database=None, print_blob=True)
-# What takes long finds more: python -m pytest tests/fuzz --hypothesis-profile=long
+# See tests/fuzz/effort.py.
+settings.register_profile("fuzz", settings.get_profile("iscan"), max_examples=25, derandomize=True)
 settings.register_profile("long", settings.get_profile("iscan"), max_examples=3000)
-settings.register_profile("routine", settings.get_profile("iscan"), max_examples=25, derandomize=True)
 settings.load_profile("iscan")
 
 Opener = Callable[..., Study]

@@ -30,6 +30,21 @@ def quote(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
+FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+"""What a text begins with that a spreadsheet takes for a formula, wide letters among them."""
+
+
+def quote_for_reading(text: str) -> str:
+    """Quote a text of a table that is read by people and never comes back: no spreadsheet takes it for a formula.
+
+    Examples
+    --------
+    >>> print(quote_for_reading("=1+1"), quote_for_reading("T cell"))
+    "'=1+1" "T cell"
+    """
+    return quote(f"'{text}" if text[:1] in FORMULA else text)
+
+
 def table_lines(
     study: Study, annotations: Sequence[Annotation], header: Sequence[str], *, with_samples: bool = True
 ) -> Iterator[str]:

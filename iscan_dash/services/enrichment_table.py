@@ -10,7 +10,7 @@ import numpy as np
 
 from iscan_dash import __version__
 from iscan_dash.core.study import Study
-from iscan_dash.services.csv_text import ROWS, quote, row_heads
+from iscan_dash.services.csv_text import ROWS, quote, quote_for_reading, row_heads
 from iscan_dash.services.enrichment_result import EnrichmentResult
 from iscan_dash.services.enrichments import GroupedScores
 from iscan_dash.services.new_file import new_file
@@ -60,9 +60,9 @@ def group_lines(study: Study, grouped: GroupedScores) -> Iterator[str]:
     for place, group in enumerate(grouped.groups):
         for number, own in enumerate(sets):
             cells = [
-                quote(group.title),
+                quote_for_reading(group.title),
                 str(group.n),
-                quote(own["name"]),
+                quote_for_reading(own["name"]),
                 str(own["asked"]),
                 str(own["found"]),
                 *(_number(column[place, number]) for column in columns),

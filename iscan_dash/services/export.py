@@ -2,7 +2,9 @@
 
 Labels are written as they are. One that begins with ``=``, ``+``, ``-`` or ``@`` is a formula to a spreadsheet, but
 ``+`` also ends the names of cell types and no mark put before it would survive the way back; so a table from somebody
-you do not trust should be opened in a spreadsheet as text (*Data > From text*), not by a double click.
+you do not trust should be opened in a spreadsheet as text (*Data > From text*), not by a double click. So it is of all
+tables that are read again: drafts, exports, results of predictions, scores of cells, and gene sets. The statistics of
+groups are for people to read, and have such texts marked.
 """
 
 import json

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -185,23 +186,35 @@ def _refuse_write() -> flask.Response | None:
         return None
     if (request.content_type or request.content_length) and not request.is_json:
         return refusal("The body has to be JSON, with the content type application/json.", 415)
-    if _has_broken_text(request.get_data()):
-        return refusal("The request is not understood: it holds halves of characters.", 400)
+    if problem := _beyond_json(request.get_data()):
+        return refusal(f"The request is not understood: it holds {problem}.", 400)
     return None
 
 
-def _has_broken_text(body: bytes) -> bool:
-    """Tell whether JSON holds lone surrogates, which no answer and no file could hold."""
-    if rb"\ud" not in body.lower():
-        return False
+def _beyond_json(body: bytes) -> str:
+    """Say what JSON holds that no answer could: lone surrogates, which no file could either, and very large numbers."""
+    if rb"\ud" not in body.lower() and not _LARGE.search(body):
+        return ""
     try:
-        json.dumps(json.loads(body), ensure_ascii=False).encode()
+        json.dumps(json.loads(body, parse_int=_checked_number), ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        return True
-    except ValueError:
+        return "halves of characters"
+    except OverflowError:
+        return "numbers that are too large"
+    except (ValueError, RecursionError):
         # Whoever reads it says that it is no JSON.
-        return False
-    return False
+        return ""
+    return ""
+
+
+_LARGE = re.compile(rb"[0-9]{19}")
+
+
+def _checked_number(digits: str) -> int:
+    # Python itself refuses to read thousands of digits.
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**64:
+        raise OverflowError
+    return int(digits)
 
 
 def _is_from_here() -> bool:

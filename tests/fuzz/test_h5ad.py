@@ -8,10 +8,11 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from tests.fuzz.effort import FUZZ
 from tests.fuzz.reader import Reader
 from tests.studies import write_as_anndata_0_7, write_study
 
@@ -317,10 +318,9 @@ edits = st.one_of(
     st.builds(soft, objects, objects.map("/".__add__)),
     st.builds(hard, objects, objects),
 )
-HEALTH = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
-@settings(suppress_health_check=HEALTH)
+@FUZZ
 @given(base=st.integers(0, 1), changes=st.lists(edits, min_size=1, max_size=4))
 def test_faults_at_random(reader: Reader, bases: list[bytes], tmp_path: Path, base: int, changes: list[Edit]) -> None:
     path = tmp_path / "a.h5ad"
@@ -340,7 +340,7 @@ def outside_heaps(content: bytes, place: int) -> bool:
     return heap < 0 or place >= heap + 4096
 
 
-@settings(suppress_health_check=HEALTH)
+@FUZZ
 @given(
     base=st.integers(0, 1),
     changes=st.lists(

@@ -35,7 +35,7 @@ def app(make_app: MakeApp, shared: Path, tmp_path_factory: pytest.TempPathFactor
     counts = some_counts(N_CELLS, len(GENES))
     counts[::2, :2] += 5
     counts[1::2, 2:4] += 5
-    obs = {"leiden": pd.Categorical(LEIDEN), "one": pd.Categorical(["x"] * N_CELLS), "n": np.linspace(0, 1, N_CELLS)}
+    obs = {"leiden": pd.Categorical(LEIDEN), "one": pd.Categorical(["=x+1"] * N_CELLS), "n": np.linspace(0, 1, N_CELLS)}
     x = log1p_cp10k(counts)
     path = write_study(tmp_path_factory.mktemp("cells") / "cells.h5ad", obs, genes=GENES, x=x, layers={"scaled": x - 2})
     return make_app(path, single_user=True, references=shared)
@@ -233,6 +233,9 @@ def test_a_result_is_grouped_and_labelled(client: FlaskClient, result: str) -> N
         assert key in ask(client, f"enrichments/{result}/labels", **{**form, key: value})["problems"]
     text = client.get(f"/api/v1/enrichments/{result}/table.csv?kind=cluster&key=leiden").text
     assert sum(line.startswith(('"0",', '"1",', '"(missing)",')) for line in text.splitlines()) == 9
+    # Nobody reads it back, so what a spreadsheet takes for a formula is marked.
+    text = client.get(f"/api/v1/enrichments/{result}/table.csv?kind=metadata&key=one").text
+    assert sum(line.startswith('"\'=x+1",') for line in text.splitlines()) == 3
     assert "error" in client.get(f"/api/v1/enrichments/{result}/table?kind=metadata&key=n").get_json()
     assert "error" in client.get("/api/v1/enrichments/none/table?kind=cluster&key=leiden").get_json()
 

@@ -185,10 +185,10 @@ TOO_LARGE = "The request is larger than the {} that are taken here. Send less at
 def test_a_large_body_is_refused() -> None:
     client = small_server()
     for size in (1, LARGEST_REQUEST):
-        answer = client.post("/api/size", data=b"1" * size, content_type="application/json")
+        answer = client.post("/api/size", data=b"1".rjust(size), content_type="application/json")
         assert answer.get_json() == {"size": size}
     for size in (LARGEST_REQUEST + 1, 5 * LARGEST_REQUEST):
-        answer = client.post("/api/size", data=b"1" * size, content_type="application/json")
+        answer = client.post("/api/size", data=b"1".rjust(size), content_type="application/json")
         assert refused(answer, 413) == TOO_LARGE.format("4 MB")
 
 
@@ -228,6 +228,24 @@ def test_a_compressed_body_is_refused(client: FlaskClient, encoding: str, method
 
 def test_a_body_that_says_it_is_not_compressed(client: FlaskClient) -> None:
     assert client.post(ROWS, json=ASKED, headers={"Content-Encoding": "identity"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        ("9" * 19, 200),
+        (str(2**64), 400),
+        (f"-{2**64}", 400),
+        ("9" * 5000, 400),
+        (f'"{"9" * 50}"', 200),
+        ("0." + "9" * 50, 200),
+    ],
+)
+def test_numbers_that_no_answer_could_hold(number: str, status: int) -> None:
+    answer = small_server().post("/api/size", data=f"[{number}]".encode(), content_type="application/json")
+    assert answer.status_code == status
+    if status == 400:
+        assert answer.get_json() == {"error": "The request is not understood: it holds numbers that are too large."}
 
 
 # -- what answers forbid -------------------------------------------------------------------------------------------
