@@ -31,10 +31,10 @@ def visitor(app: Dash) -> FlaskClient:
     return client
 
 
-def services_of(app: Dash) -> Any:
-    """Return what an application of a single user works with, outside a request."""
+def services_of(app: Dash, user: str = "local") -> Any:
+    """Return what an application works with for a user, the single one unless another is named, outside a request."""
     services: Services = app.server.extensions["iscan"]
-    with services.at_desk("local", "local") as desk:
+    with services.at_desk(user, user) as desk:
         return desk
 
 

@@ -14,7 +14,7 @@ from iscan_dash.services.accounts import Accounts
 from iscan_dash.web.read_only import REFUSED
 from tests.predictions import add_prediction, write_cells
 from tests.references import write_folder
-from tests.web.conftest import SAME_ORIGIN, MakeApp
+from tests.web.conftest import SAME_ORIGIN, MakeApp, services_of
 from tests.web.page import Page
 
 PUBLIC, PAGE, LOOKS, WRITES = "public", "page", "looks", "writes"
@@ -349,7 +349,7 @@ def predicted(two: tuple[Dash, FlaskClient, FlaskClient], tmp_path_factory: pyte
     """The id of an annotation of ada's, made by a prediction."""
     app, _, _ = two
     services = app.server.extensions["iscan"]
-    workspace = services.desk("ada", "ada").workspace
+    workspace = services_of(app, "ada").workspace
     return add_prediction(workspace, services.registry, tmp_path_factory.mktemp("made")).id
 
 
@@ -357,8 +357,7 @@ def test_an_annotation_of_another_user_is_seen_and_not_changed(
     two: tuple[Dash, FlaskClient, FlaskClient], predicted: str
 ) -> None:
     app, _, bob = two
-    services = app.server.extensions["iscan"]
-    hers = services.desk("ada", "ada").workspace
+    hers = services_of(app, "ada").workspace
     before = hers.annotation(predicted)
     assert bob.get(f"/api/v1/results/{predicted}").status_code == 200
     page = Page(app, bob)
@@ -423,8 +422,8 @@ def test_what_else_is_ones_own(two: tuple[Dash, FlaskClient, FlaskClient]) -> No
     token = ada.post("/api/v1/import?name=t", data=b"index,fate\nc0,secret\n", content_type="text/csv").get_json()[
         "token"
     ]
-    imports = app.server.extensions["iscan"].desk("bob", "bob").imports
-    assert app.server.extensions["iscan"].desk("ada", "ada").imports.table(token).n_rows == 1
+    imports = services_of(app, "bob").imports
+    assert services_of(app, "ada").imports.table(token).n_rows == 1
     with pytest.raises(Exception, match="not here any more"):
         imports.table(token)
     # Selections and ticks.
