@@ -4,7 +4,7 @@
  * searches for a gene; what waits for something else shows nothing here.
  */
 (() => {
-  const READS = /_dash-update-component|\/api\/v1\/(codes|positions|cells|filter|selection)/;
+  const READS = /_dash-(layout|update-component)|\/api\/v1\/(codes|positions|cells|filter|selection)/;
   const PATIENCE = 700; // ms; an index or a small matrix answers long before
   const EVERY = 500;
   const ask = window.fetch;
@@ -86,7 +86,9 @@
       ask(window.iscan.address("/api/v1/genes/searches/cancel"), { method: "POST" }).catch(() => (cancel.disabled = false));
     });
     element.append(texts, cancel);
-    document.getElementById("shell-toasts").append(element);
+    // The page itself may wait for a gene, which its address names.
+    const messages = document.getElementById("shell-toasts") || document.body.appendChild(make("div", "toasts"));
+    messages.append(element);
     return { element, what, part, bar, index };
   }
 })();

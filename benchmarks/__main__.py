@@ -7,7 +7,15 @@ from pathlib import Path
 
 import click
 
-from benchmarks import bench_backed, bench_edits, bench_enrichment, bench_select, bench_singler, bench_start
+from benchmarks import (
+    bench_backed,
+    bench_edits,
+    bench_enrichment,
+    bench_scale,
+    bench_select,
+    bench_singler,
+    bench_start,
+)
 from benchmarks.claims import Claim, claims_table
 from benchmarks.servers import machine
 
@@ -25,6 +33,7 @@ def main(context: click.Context, rounds: int, peer: bool, write: Path | None) ->
         *context.invoke(bench_backed.main, rounds=few, peer=peer),
         *context.invoke(bench_select.main, rounds=few, peer=peer),
         *context.invoke(bench_edits.main),
+        *context.invoke(bench_scale.main, rounds=few),
         *context.invoke(bench_singler.main, rounds=few, peer=peer, cells=(5_000, 100_000)),
         *context.invoke(bench_enrichment.main, rounds=few, peer=peer),
     ]

@@ -10,7 +10,17 @@ from iscan_dash.errors import IscanError
 
 
 class SearchCancelled(IscanError):
-    """A gene was not read, because whoever asked for it did not want to wait any more."""
+    """A gene was not read, because whoever asked for it did not want to wait any more.
+
+    Parameters
+    ----------
+    gene
+        Its name.
+    """
+
+    def __init__(self, gene: str) -> None:
+        super().__init__(f"{gene} was not read: the search was cancelled. Choose it again to read it.")
+        self.gene = gene
 
 
 @dataclass(eq=False)
@@ -58,7 +68,7 @@ class GeneSearches:
 
         def tell(part: float) -> None:
             if search.is_cancelled or self._is_closed:
-                raise SearchCancelled(f"{gene} was not read: the search was cancelled. Choose it again to read it.")
+                raise SearchCancelled(gene)
             search.part = part
 
         with self._lock:

@@ -36,6 +36,7 @@ from iscan_dash.core.study.axes import axes_title
 from iscan_dash.core.words import counted
 from iscan_dash.errors import IscanError, UnknownColumn
 from iscan_dash.services.condition_masks import ConditionMasks
+from iscan_dash.services.gene_searches import SearchCancelled
 from iscan_dash.services.saved_selections import SavedSelections
 from iscan_dash.services.selection_actions import SHOWN_TEXT
 from iscan_dash.services.selection_names import WorkspaceNames
@@ -186,6 +187,9 @@ class Evaluation:
                     return self._saved_mask(condition.id)
                 case PlotAreas():
                     return self._plot_mask(condition, selection)
+        except SearchCancelled:
+            # Nothing is wrong with the condition.
+            raise
         except IscanError as error:
             raise Broken(GONE, str(error)) from error
         raise Broken(*UNFINISHED)
@@ -214,6 +218,9 @@ class Evaluation:
                 self._saved_masks[saved_id] = encode(self._find_saved_mask(saved_id))
             except Broken as reason:
                 self._saved_masks[saved_id] = reason
+            except SearchCancelled:
+                del self._saved_masks[saved_id]
+                raise
         found = self._saved_masks[saved_id]
         if isinstance(found, Broken):
             raise Broken(found.code, found.text)
@@ -311,6 +318,8 @@ class Evaluation:
         try:
             title = axes_title(self._masks.study, area.axes)
             count = int(np.count_nonzero(self._masks.of_area(area)))
+        except SearchCancelled:
+            raise
         except IscanError as error:
             problem = str(error)
         return {**area.to_json(), "axes_title": title, "count": count, "problem": problem}

@@ -75,11 +75,35 @@ def test_a_callback_whose_search_was_cancelled_warns(
     page.values |= {"plot-embedding.value": "X_umap", "plot-labels.value": True}
     page.values |= {"plot-size.value": 2.0, "plot-opacity.value": 1.0}
     answer = page.ask(shows, "plot-gene", "value", "CD3E")
-    said = answer.get_json()["sideUpdate"]["shell-toast"]["data"]
+    changed = answer.get_json()["sideUpdate"]
+    assert changed["plot-gene"] == {"value": None}
+    assert not {"plot-gene-x", "plot-gene-y"} & set(changed)
+    said = changed["shell-toast"]["data"]
     assert (said["kind"], said["text"]) == (
         "warning",
         "CD3E was not read: the search was cancelled. Choose it again to read it.",
     )
+
+
+def test_a_filter_whose_search_was_cancelled_is_refused_and_may_be_made_again(
+    make_app: MakeApp, small_file: Path, hold: threading.Event
+) -> None:
+    app = make_app(small_file, single_user=True, gene_index_gb=0)
+    client, searches = visitor(app), services_of(app).workspace.searches
+    hold.set()
+    saved = {"filters": [{"id": "f", "condition": {"is": "range", "kind": "gene", "key": "CD3E", "low": 1}}]}
+    rests = {"is": "saved", "id": "kept"}
+    recipe = {"filters": [{"id": "g", "condition": rests}], "saved": {"kept": {"name": "with CD3E", **saved}}}
+    actions = [{"do": "filter", "condition": saved["filters"][0]["condition"]}, {"do": "load", "recipe": recipe}]
+    for action in actions:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(searches, "_is_closed", True)
+            refused = client.post("/api/v1/selection", json=action)
+            assert (refused.status_code, refused.get_json()["error"][:17]) == (400, "CD3E was not read")
+        assert client.get("/api/v1/selection/state").get_json()["active"] is False
+    states = [client.post("/api/v1/selection", json=action).get_json() for action in actions]
+    assert states[0]["problems"] == states[1]["problems"] == []
+    assert states[0]["count"] == states[1]["count"] > 0
 
 
 def text(parts: list[Component]) -> str:

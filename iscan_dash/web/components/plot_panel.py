@@ -5,13 +5,14 @@ from typing import Any
 
 import dash_bootstrap_components as dbc
 import numpy as np
-from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update, set_props
 
 from iscan_dash.core.study.axes import axes_title, gene_axes, genes_of
 from iscan_dash.core.study.columns import number_text
 from iscan_dash.core.study.study import QC_AXES, Study
 from iscan_dash.core.words import counted
 from iscan_dash.errors import UnknownColumn
+from iscan_dash.services.gene_searches import SearchCancelled
 from iscan_dash.web.components import toast
 from iscan_dash.web.components.topbar import icon_button
 from iscan_dash.web.forms import PlotStart
@@ -503,7 +504,14 @@ def register(app: Dash, services: Services, number: int) -> None:
         if axes is None:
             return no_update, "Choose a gene for each axis."
         by = chosen_colour(colour, gene, layer)
-        return spec(services, axes, by, labels=labels, size=size, opacity=opacity)
+        try:
+            return spec(services, axes, by, labels=labels, size=size, opacity=opacity)
+        except SearchCancelled as error:
+            # Otherwise whatever changes next would begin the search anew.
+            for field, chosen in ((Plot.GENE, gene), (Plot.GENE_X, gene_x), (Plot.GENE_Y, gene_y)):
+                if chosen == error.gene:
+                    set_props(own(field), {"value": None})
+            raise
 
     @app.callback(
         Output(own(Plot.TABLE_DIALOG), "is_open"),
