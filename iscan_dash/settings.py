@@ -86,6 +86,12 @@ class Settings(BaseSettings):
     running_jobs: int = Field(1, ge=1, le=64)
     """Jobs, such as predictions, that run at once; each uses all processors."""
 
+    user_memory_mb: int = Field(512, ge=16)
+    """Megabytes for what is worked out for a user and kept: masks, orders of rows, opened results."""
+
+    study_memory_mb: int = Field(2048, ge=64)
+    """Megabytes for columns and embeddings of the study that were read and are kept."""
+
     idle_minutes: float = Field(60.0, ge=0, allow_inf_nan=False)
     """Minutes after which what a user had open, who asks for nothing, is put away; 0 keeps it."""
 

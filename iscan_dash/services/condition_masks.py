@@ -1,6 +1,5 @@
 """Which cells meet a condition: found once, and again only when what it is about changes."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
 import numpy as np
@@ -19,6 +18,12 @@ KEPT_MASKS = 128
 KEPT_POSITIONS = 2
 """Pairs of genes whose values are kept; embeddings are kept by the study."""
 
+KEPT_NAMED = 3
+"""Lists of ids whose cells are kept."""
+
+POINT = 120
+"""Bytes of a corner of an outline."""
+
 
 class ConditionMasks:
     """Finds the cells that meet conditions on columns, and those within areas; not to be used by two threads at once.
@@ -33,9 +38,9 @@ class ConditionMasks:
         self._workspace = workspace
         self._study = workspace.study
         self._n_studies = 0
-        self._masks: OrderedDict[Hashable, bytes] = OrderedDict()
-        self._positions: OrderedDict[str, np.ndarray] = OrderedDict()
-        self._named: dict[Cells, NamedCells] = {}
+        self._masks = workspace.room.shelf(KEPT_MASKS)
+        self._positions = workspace.room.shelf(KEPT_POSITIONS)
+        self._named = workspace.room.shelf(KEPT_NAMED)
 
     @property
     def study(self) -> Study:
@@ -45,9 +50,8 @@ class ConditionMasks:
             # Columns may be treated in another way, and genes be taken from another matrix.
             self._study = study
             self._n_studies += 1
-            self._masks.clear()
-            self._positions.clear()
-            self._named.clear()
+            for shelf in (self._masks, self._positions, self._named):
+                shelf.forget()
         return study
 
     @property
@@ -77,7 +81,8 @@ class ConditionMasks:
             It is too much to look up.
         """
         study = self.study
-        return self._kept((axes, shape.points), lambda: shape.mask(self._xy(study, axes)))
+        corners = POINT * len(shape.points)
+        return self._kept((axes, shape.points), lambda: shape.mask(self._xy(study, axes)), corners)
 
     def strange(self, labels: Labels) -> list[str]:
         """Return those of some labels that their column does not have: misspelt, or renamed since."""
@@ -135,31 +140,27 @@ class ConditionMasks:
     def named(self, cells: Cells) -> NamedCells:
         """Tell what a list of ids found."""
         study = self.study
-        if cells not in self._named:
-            if len(self._named) > KEPT_POSITIONS:
-                self._named.clear()
-            self._named[cells] = named_cells(cells.ids, study.cell_ids, study.samples)
-        return self._named[cells]
+        known: NamedCells | None = self._named.get(cells)
+        if known is None:
+            known = named_cells(cells.ids, study.cell_ids, study.samples)
+            self._named.put(cells, known, known.mask.nbytes + len(cells.text))
+        return known
 
     def _xy(self, study: Study, axes: str) -> np.ndarray:
-        if axes not in self._positions:
+        xy: np.ndarray | None = self._positions.get(axes)
+        if xy is None:
             xy = axes_positions(study, axes)
-            if axes in study.embeddings:
-                return xy
-            self._positions[axes] = xy
-            if len(self._positions) > KEPT_POSITIONS:
-                self._positions.popitem(last=False)
-        return self._positions[axes]
+            if axes not in study.embeddings:
+                self._positions.put(axes, xy, xy.nbytes)
+        return xy
 
-    def _kept(self, key: Hashable, find: Callable[[], np.ndarray]) -> np.ndarray:
+    def _kept(self, key: Hashable, find: Callable[[], np.ndarray], key_bytes: int = 0) -> np.ndarray:
         packed = self._masks.get(key)
         if packed is not None:
-            self._masks.move_to_end(key)
             return decode(packed, self._study.n_cells)
         mask = find()
-        self._masks[key] = encode(mask)
-        if len(self._masks) > KEPT_MASKS:
-            self._masks.popitem(last=False)
+        packed = encode(mask)
+        self._masks.put(key, packed, len(packed) + key_bytes)
         return mask
 
 

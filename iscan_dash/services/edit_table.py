@@ -12,7 +12,7 @@ from iscan_dash.core.annotations.level_check import shortened
 from iscan_dash.core.selection.mask_codec import decode, encode
 from iscan_dash.core.study import CategoryColumn
 from iscan_dash.core.study.row_filter import Condition, OneOf, fits
-from iscan_dash.core.study.table import ROW, CellTable, IdColumn, RowMask, TableColumn
+from iscan_dash.core.study.table import ROW, CellTable, RowMask, TableColumn
 from iscan_dash.core.words import counted
 from iscan_dash.errors import EditConflict, UnknownColumn
 from iscan_dash.services.absences import from_text, to_text
@@ -84,13 +84,8 @@ class EditTable:
         self._selected_version = selected_version
         self._lock = threading.Lock()
         self._ticks = self._selection = self._none = RowMask(np.zeros(workspace.study.n_cells, bool))
-        self._table = CellTable(workspace.study.n_cells, {})
+        self._table = CellTable(workspace.study.n_cells, {}, workspace.room)
         self._filtered: tuple[np.ndarray, RowMask] | None = None
-
-    @cached_property
-    def _ids(self) -> IdColumn:
-        # Not before the grid is looked at: reading the ids takes a while.
-        return IdColumn("Cell ID", self._workspace.study.cell_ids)
 
     @cached_property
     def _every(self) -> RowMask:
@@ -110,7 +105,8 @@ class EditTable:
         if key == SAMPLE:
             return study.samples
         if key == CELL_ID:
-            return self._ids
+            # Not before the grid is looked at: reading the ids takes a while.
+            return study.id_column
         kind, _, name = key.partition(":")
         if kind == "annotation":
             return self._workspace.category(Source(kind, name))

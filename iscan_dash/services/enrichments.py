@@ -336,7 +336,7 @@ class Enrichments:
         self._workspace = workspace
         self._lock = threading.RLock()
         self._results: OrderedDict[str, tuple[Path, EnrichmentResult]] = OrderedDict()
-        self._tables: OrderedDict[Any, GroupedScores] = OrderedDict()
+        self._tables = workspace.room.shelf(TABLES)
 
     # -- the list ----------------------------------------------------------------------------------------------------
 
@@ -418,8 +418,7 @@ class Enrichments:
     def _forget(self, result_id: str) -> None:
         with self._lock:
             self._results.pop(result_id, None)
-            for key in [key for key in self._tables if key[0] == result_id]:
-                del self._tables[key]
+            self._tables.forget(lambda key: key[0] == result_id)
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
@@ -481,12 +480,11 @@ class Enrichments:
         key = result_id, by, stamp
         with self._lock:
             # Of two that ask for the same, one waits: both would need all processors.
-            if key not in self._tables:
-                self._tables[key] = group_scores(result, by, column, stamp)
-                while len(self._tables) > TABLES:
-                    self._tables.popitem(last=False)
-            self._tables.move_to_end(key)
-            return self._tables[key]
+            grouped: GroupedScores | None = self._tables.get(key)
+            if grouped is None:
+                grouped = group_scores(result, by, column, stamp)
+                self._tables.put(key, grouped, grouped.codes.nbytes + len(COLUMNS) * grouped.table.score.nbytes)
+            return grouped
 
     def _groups(self, by: Source) -> CategoryColumn:
         if not by.key:

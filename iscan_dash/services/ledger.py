@@ -19,6 +19,7 @@ from iscan_dash.core.annotations.csv_table import open_csv_table
 from iscan_dash.core.annotations.label_table import ColumnReport, LabelTable, import_column, match_table
 from iscan_dash.core.annotations.names import check_name, free_name
 from iscan_dash.core.annotations.outside import new_columns, outside_changes
+from iscan_dash.core.room import Room
 from iscan_dash.core.study import Choices, Study
 from iscan_dash.core.words import counted
 from iscan_dash.errors import (
@@ -45,6 +46,7 @@ SETTLED = 1.0
 
 DEFAULT_LABEL = "Unassigned"
 UNDO_DEPTH = 200
+ROOM = 512 << 20
 KEEP_DELETED = timedelta(days=30)
 NEWER_EDITS = "There are newer edits. Use the history or the list of deleted annotations instead."
 
@@ -108,6 +110,8 @@ class Ledger:
         Labels above which the user is told that colours are grouped.
     is_closed
         Whether annotations are switched off on this server.
+    room
+        Where what is worked out for the user is kept; `ROOM` bytes when None.
     """
 
     def __init__(
@@ -121,8 +125,10 @@ class Ledger:
         shared: Callable[[], SharedAnnotations | None] = lambda: None,
         max_items: int = 1000,
         is_closed: bool = False,
+        room: Room | None = None,
     ) -> None:
         self.user = user
+        self.room = room or Room(ROOM)
         self.user_name = user_name or user
         self.max_items = max_items
         self.is_closed = is_closed

@@ -18,6 +18,9 @@ from iscan_dash.services.workspace import Workspace
 KEPT = 2
 """Results kept open, up to two hundred megabytes each."""
 
+OF_ROW, OF_CELL = 60, 60
+"""Bytes of a row beside its scores, two bytes a label each; and of a cell: labels by the cutoffs that were tried."""
+
 ORIGIN = "prediction"
 
 
@@ -60,6 +63,12 @@ class OpenedResult:
         self._origin = origin
         self._lock = threading.Lock()
         self._tried: OrderedDict[tuple[int, str], Tried] = OrderedDict()
+
+    @property
+    def n_bytes(self) -> int:
+        """About how much memory it takes once all of it is looked into."""
+        result = self.result
+        return len(result.label) * (2 * len(result.labels) + OF_ROW) + len(result.rows) * OF_CELL
 
     @property
     def outcome(self) -> Outcome:
@@ -117,7 +126,7 @@ class OpenedResults:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, OpenedResult] = OrderedDict()
+        self._kept = workspace.room.shelf(KEPT)
 
     def annotations(self) -> list[Annotation]:
         """Return the annotations that can be looked into, the user's newest first, then those of others."""
@@ -153,14 +162,12 @@ class OpenedResults:
             )
         with self._lock:
             there = {own.id for own in (*self._workspace.annotations(), *self._workspace.others())}
-            for gone in [own for own in self._kept if own not in there]:
-                del self._kept[gone]
-            if annotation_id not in self._kept:
-                self._kept[annotation_id] = self._open(state)
-                while len(self._kept) > KEPT:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(annotation_id)
-            return self._kept[annotation_id]
+            self._kept.forget(lambda own: own not in there)
+            opened: OpenedResult | None = self._kept.get(annotation_id)
+            if opened is None:
+                opened = self._open(state)
+                self._kept.put(annotation_id, opened, opened.n_bytes)
+            return opened
 
     def _open(self, state: Annotation) -> OpenedResult:
         path = self._workspace.result_file(state.id)

@@ -1,7 +1,6 @@
 """The reviews of one user, each kept until what it rests on changes."""
 
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,9 @@ from iscan_dash.services.workspace import Source, Workspace
 
 KEPT = 2
 """Reviews kept: that of the page, and the one that somebody changes to and fro with."""
+
+OF_CELL = 40
+"""Bytes that a review takes of a cell."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,7 @@ class Reviews:
         self._workspace = workspace
         self._results = results
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Any, tuple[Any, OpenReview]] = OrderedDict()
+        self._kept = workspace.room.shelf(KEPT)
 
     def get(self, annotation_id: str, by: Source, *, with_labels: bool = False) -> OpenReview:
         """Return the review of an annotation; see `Review` for the parameters.
@@ -69,7 +71,7 @@ class Reviews:
             opened = self._results.get(annotation_id)
             recipe = self._workspace.annotation(annotation_id).live.recipe
             cutoffs = Cutoffs.of(recipe)
-            stamp, kept = self._kept.get(key, (None, None))
+            stamp, kept = self._kept.get(key) or (None, None)
             if kept is None or kept.outcome is not opened.outcome or self._stamp(cutoffs, kept) != stamp:
                 pruned = opened.repruning.pruned(cutoffs)
                 threshold = recipe["threshold"] if recipe["fine_tune"] else 0.0
@@ -83,10 +85,7 @@ class Reviews:
                     threshold=threshold,
                 )
                 kept = OpenReview(review, opened.outcome, pruned)
-                self._kept[key] = (self._stamp(cutoffs, kept), kept)
-                while len(self._kept) > KEPT:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(key)
+                self._kept.put(key, (self._stamp(cutoffs, kept), kept), OF_CELL * self._workspace.study.n_cells)
             return kept
 
     def _stamp(self, cutoffs: Cutoffs, opened: OpenReview) -> Any:

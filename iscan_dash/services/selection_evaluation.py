@@ -101,7 +101,8 @@ class Evaluation:
         self._saved = saved
         self._names = names
         self._masks = ConditionMasks(workspace)
-        self._saved_masks: dict[str, bytes | Broken] = {}
+        self._saved_masks = workspace.room.shelf()
+        self._broken: dict[str, Broken] = {}
         self._saved_masks_of: Any = None
 
     def stamp(self, selection: Selection) -> Any:
@@ -209,22 +210,27 @@ class Evaluation:
         """Return the cells of a saved selection, found once until something changes: many may rest on it."""
         stamp = self._saved_stamp()
         if stamp != self._saved_masks_of:
-            self._saved_masks.clear()
+            self._saved_masks.forget()
+            self._broken.clear()
             self._saved_masks_of = stamp
-        if saved_id not in self._saved_masks:
+        packed = self._saved_masks.get(saved_id)
+        if packed is None and saved_id not in self._broken:
             # One that rests on itself, which only a damaged journal can hold, ends here.
-            self._saved_masks[saved_id] = Broken(GONE, "This saved selection rests on itself.")
+            self._broken[saved_id] = Broken(GONE, "This saved selection rests on itself.")
             try:
-                self._saved_masks[saved_id] = encode(self._find_saved_mask(saved_id))
+                packed = encode(self._find_saved_mask(saved_id))
             except Broken as reason:
-                self._saved_masks[saved_id] = reason
+                self._broken[saved_id] = reason
             except SearchCancelled:
-                del self._saved_masks[saved_id]
+                del self._broken[saved_id]
                 raise
-        found = self._saved_masks[saved_id]
-        if isinstance(found, Broken):
-            raise Broken(found.code, found.text)
-        return decode(found, self._workspace.study.n_cells)
+            else:
+                del self._broken[saved_id]
+                self._saved_masks.put(saved_id, packed, len(packed))
+        if packed is None:
+            why = self._broken[saved_id]
+            raise Broken(why.code, why.text)
+        return decode(packed, self._workspace.study.n_cells)
 
     def _find_saved_mask(self, saved_id: str) -> np.ndarray:
         known = self._saved.all().get(saved_id)

@@ -1,7 +1,6 @@
 """The workspace: an open study, what is seen in it, and the annotations that a user makes of it."""
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -131,7 +130,7 @@ class Workspace(Labelling):
         self.searches = GeneSearches()
         super().__init__(study.watched(self.searches.watch), **options)
         self._findings: tuple[str, list[Finding]] | None = None
-        self._previews: OrderedDict[Any, Combined] = OrderedDict()
+        self._previews = self.room.shelf(PREVIEWS)
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
@@ -188,16 +187,13 @@ class Workspace(Labelling):
         """
         recipe = replace(recipe, default=check_label(recipe.default), max_items=self.max_items)
         key = (tuple(sources), recipe, cells, tuple(self.version_of(source) for source in sources))
-        with self._lock:
-            if key in self._previews:
-                self._previews.move_to_end(key)
-                return self._previews[key]
+        known: Combined | None = self._previews.get(key)
+        if known is not None:
+            return known
         columns = [self.category(source) for source in sources]
         combined = combine_columns(columns, self._study.n_cells, recipe, None if cells is None else cells.mask)
-        with self._lock:
-            self._previews[key] = combined
-            if len(self._previews) > PREVIEWS:
-                self._previews.popitem(last=False)
+        n_bytes = combined.codes.nbytes + (0 if cells is None else cells.mask.nbytes)
+        self._previews.put(key, combined, n_bytes)
         return combined
 
     def version_of(self, source: Source) -> Any:
@@ -561,7 +557,7 @@ class Workspace(Labelling):
                 self._check_writable()
                 self._collection.set_setting("choices", asdict(choices))
             self._study = self._study.with_choices(choices)
-            self._previews.clear()
+            self._previews.forget()
             self._n_choices += 1
             if self._events:
                 # The draft names the sample of each cell.

@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from iscan_dash.core.room import Room
 from iscan_dash.core.study import Study
 from iscan_dash.services.drafts import annotations_folder
+from iscan_dash.services.ledger import ROOM
 from iscan_dash.services.shared import SharedAnnotations
 from iscan_dash.services.while_used import WhileUsed
 from iscan_dash.services.workspace import Workspace
@@ -26,6 +28,8 @@ class Workspaces:
         Labels above which users are told that colours are grouped.
     is_closed
         Whether annotations are switched off.
+    user_room
+        Bytes for what is worked out for each user and kept.
 
     Attributes
     ----------
@@ -46,10 +50,12 @@ class Workspaces:
         annotations_file: Path | None = None,
         max_items: int = 1000,
         is_closed: bool = False,
+        user_room: int = ROOM,
     ) -> None:
         self.study = study
         self.max_items = max_items
         self.is_closed = is_closed
+        self._user_room = user_room
         self._file = annotations_file.absolute() if annotations_file else None
         asked = self._file.parent if self._file else annotations_dir
         self.folder = annotations_folder(asked, study)
@@ -128,6 +134,7 @@ class Workspaces:
             shared=self.shared,
             max_items=self.max_items,
             is_closed=self.is_closed,
+            room=Room(self._user_room),
         )
 
     def _put_away(self, user: str, workspace: Workspace) -> bool:

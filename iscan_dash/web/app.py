@@ -83,12 +83,14 @@ def create_app(settings: Settings) -> Dash:
     study = open_study(
         settings.data, title=settings.title, obs_names=settings.obs_names, sample_column=settings.sample_column
     )
+    study.room.most = settings.study_memory_mb << 20
     workspaces = Workspaces(
         study,
         annotations_dir=settings.annotations_dir,
         annotations_file=settings.annotations_file,
         max_items=settings.max_category_items,
         is_closed=settings.disable_annotations,
+        user_room=settings.user_memory_mb << 20,
     )
     server = flask.Flask(__name__, static_folder=None)
     request_log.register(server)

@@ -1,8 +1,6 @@
 """What a plot of cells shows: the specification that the page's script draws, and the arrays behind it."""
 
 import hashlib
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -99,11 +97,10 @@ class Plots:
         self._workspace = workspace
         self._selections = selections
         self._results = results
-        self._recent: OrderedDict[Any, CellColours] = OrderedDict()
-        self._axes: OrderedDict[Any, np.ndarray] = OrderedDict()
+        self._recent = workspace.room.shelf(RECENT)
+        self._axes = workspace.room.shelf(RECENT_AXES)
+        self._genes = workspace.room.shelf(1)
         self._bounds: dict[tuple[str, str], tuple[float, float, float, float]] = {}
-        self._last_gene: tuple[Any, NumberColumn] | None = None
-        self._lock = threading.Lock()
         stamps = [(str(dataset.path), dataset.stamp) for dataset in workspace.study.datasets]
         self.study_tag = hashlib.blake2b(repr(stamps).encode(), digest_size=6).hexdigest()
 
@@ -142,15 +139,10 @@ class Plots:
         if genes_of(study, axes) is None:
             return study.embedding(axes)
         key = (axes, self.axes_version(axes))
-        with self._lock:
-            if key in self._axes:
-                self._axes.move_to_end(key)
-                return self._axes[key]
-        xy = axes_positions(study, axes)
-        with self._lock:
-            self._axes[key] = xy
-            if len(self._axes) > RECENT_AXES:
-                self._axes.popitem(last=False)
+        xy: np.ndarray | None = self._axes.get(key)
+        if xy is None:
+            xy = axes_positions(study, axes)
+            self._axes.put(key, xy, xy.nbytes)
         return xy
 
     def colours(self, by: ColourBy) -> CellColours:
@@ -162,15 +154,10 @@ class Plots:
             There is no such column, gene or annotation.
         """
         key = (by, self.version(by))
-        with self._lock:
-            if key in self._recent:
-                self._recent.move_to_end(key)
-                return self._recent[key]
-        colours = self._make(by)
-        with self._lock:
-            self._recent[key] = colours
-            if len(self._recent) > RECENT:
-                self._recent.popitem(last=False)
+        colours: CellColours | None = self._recent.get(key)
+        if colours is None:
+            colours = self._make(by)
+            self._recent.put(key, colours, 0 if colours.codes is None else colours.codes.nbytes)
         return colours
 
     def version(self, by: ColourBy) -> str:
@@ -254,10 +241,11 @@ class Plots:
     def _gene(self, by: ColourBy) -> NumberColumn:
         """Return a gene's values as they are stored; those of the last one are kept, for the hover."""
         key = (by, self.version(by))
-        kept = self._last_gene
-        if kept is None or kept[0] != key:
-            kept = self._last_gene = (key, self._workspace.study.gene(by.key, by.layer))
-        return kept[1]
+        gene: NumberColumn | None = self._genes.get(key)
+        if gene is None:
+            gene = self._workspace.study.gene(by.key, by.layer)
+            self._genes.put(key, gene, gene.values.nbytes)
+        return gene
 
     # -- specification -------------------------------------------------------------------------------------------
 

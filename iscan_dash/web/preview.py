@@ -6,7 +6,7 @@ from typing import Any
 from iscan_dash.core.annotations.combine import Combined
 from iscan_dash.core.annotations.names import check_name, label_notices
 from iscan_dash.core.study import CategoryColumn
-from iscan_dash.core.study.table import CellTable, IdColumn, TableColumn
+from iscan_dash.core.study.table import CellTable, TableColumn
 from iscan_dash.errors import IscanError, NameRefused, SelectionRefused
 from iscan_dash.services.selections import Selections
 from iscan_dash.services.workspace import ChosenCells, Workspace
@@ -112,10 +112,12 @@ class Previews:
             study = self._workspace.study
             columns: dict[str, TableColumn] = {
                 "sample": study.samples,
-                "id": IdColumn("Cell ID", study.cell_ids),
+                "id": study.id_column,
                 LABEL: CategoryColumn("label", combined.codes, combined.labels),
             }
-            last = self._last = (combined, CellTable(study.n_cells, columns))
+            if last is not None:
+                last[1].forget()
+            last = self._last = (combined, CellTable(study.n_cells, columns, self._workspace.room))
         return last[1]
 
     def _name_error(self, name: str) -> tuple[str, str] | None:

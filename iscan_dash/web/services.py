@@ -324,6 +324,7 @@ class Services:
         gone = self.workspaces.put_idle_away(seconds)
         if gone and not self.workspaces.here():
             self._expression.forget()
+            self.workspaces.study.room.clear()
         return gone
 
     def watch(self, seconds: float) -> None:

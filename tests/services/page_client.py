@@ -21,6 +21,8 @@ class PageClient:
 
     def __init__(self, port: int, headers: Mapping[str, str] | None = None) -> None:
         self._headers = dict(headers or {})
+        self.told: dict[str, Any] = {}
+        """What the stores of the page have by the last edit."""
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         self._callbacks: list[dict[str, Any]] = self.get("/_dash-dependencies")
 
@@ -80,6 +82,7 @@ class PageClient:
         self._connection.request("POST", "/_dash-update-component", json.dumps(body), HEADERS | self._headers)
         answer = self._answer() or {"response": {}}
         told = {key: values["data"] for key, values in answer["response"].items() if "data" in values}
+        self.told = told
         return told.get("shell-revision"), told.get("shell-toast", {})
 
     def _callback(self, changed: Any, prop: str) -> dict[str, Any]:
@@ -93,11 +96,20 @@ class PageClient:
         )
         return found
 
+    def read(self, path: str) -> bytes:
+        """Fetch an address as it is."""
+        self._connection.request("GET", path, headers=self._headers)
+        return self._body()
+
     def _answer(self) -> Any:
+        body = self._body()
+        return json.loads(body) if body else None
+
+    def _body(self) -> bytes:
         response = self._connection.getresponse()
         body = response.read()
         assert response.status in {200, 204}, body
-        return json.loads(body) if body else None
+        return body
 
     def close(self) -> None:
         """Hang up."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ class Host:
             try:
                 if self.status("/readyz") == 200:
                     return self
-            except ConnectionRefusedError:
+            except (ConnectionError, http.client.HTTPException):
                 pass
             time.sleep(0.1)
         raise TimeoutError("The server is not ready.")
@@ -82,9 +83,12 @@ class Host:
         """Take it away at once with its workers, as a power cut does."""
         assert self.process is not None
         family = psutil.Process(self.process.pid).children(recursive=True)
-        for member in family:
-            member.kill()
+        # First Gunicorn itself, which would start another worker.
         self._end(signal.SIGKILL)
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+        psutil.wait_procs(family, timeout=PATIENCE)
 
     def close(self) -> None:
         """End it if it runs."""

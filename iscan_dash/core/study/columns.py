@@ -263,3 +263,16 @@ def _kind(level: Any) -> str:
     if isinstance(level, int | float | np.number):
         return "number"
     return "text" if isinstance(level, str | bytes) else "datetime"
+
+
+def n_bytes(column: Column) -> int:
+    """Return about how much memory a column takes.
+
+    Examples
+    --------
+    >>> n_bytes(NumberColumn("n", np.zeros(1000, np.float32)))
+    4000
+    """
+    if isinstance(column, NumberColumn):
+        return column.values.nbytes
+    return column.codes.nbytes + sum(map(len, column.labels)) + 60 * len(column.labels)

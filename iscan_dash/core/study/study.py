@@ -13,16 +13,19 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from iscan_dash.core.room import Room
 from iscan_dash.core.study.columns import (
     CLUSTER_NAME,
     CategoryColumn,
     Column,
     NumberColumn,
     concatenate,
+    n_bytes,
 )
 from iscan_dash.core.study.dataset import CHUNK, UNREADABLE, Dataset, open_dataset
 from iscan_dash.core.study.fingerprint import content_fingerprint
 from iscan_dash.core.study.matrices import LINEAR, Evidence, MatrixKind, Tell, detect_kind
+from iscan_dash.core.study.row_filter import IdColumn
 from iscan_dash.errors import DataError, UnknownColumn
 
 SAMPLE_COLUMNS = ("sample", "sample_id", "Sample", "batch", "orig.ident", "library", "donor")
@@ -63,6 +66,9 @@ ALIKE = (
 
 FOUND_BYTES = 64_000_000
 """Genes that were found by a long search are kept up to so many bytes, and the last one in any case."""
+
+ROOM = 2 << 30
+"""Bytes for columns and embeddings, unless the study's `room` is given other ones."""
 
 T = TypeVar("T")
 
@@ -139,9 +145,11 @@ def _nobody(_part: float) -> None:
 
 
 class _Shared:
-    """What the views of one study share: values read from disk, each read once."""
+    """What the views of one study share: values read from disk, each read once, or again when there was no room."""
 
     def __init__(self) -> None:
+        self.room = Room(ROOM)
+        self._columns = self.room.shelf()
         self._values: dict[Any, Any] = {}
         self._locks: dict[Any, threading.Lock] = {}
         self._guard = threading.Lock()
@@ -149,16 +157,31 @@ class _Shared:
         self._searching = threading.Lock()
 
     def get(self, key: Any, make: Callable[[], T]) -> T:
+        """Return a value that is kept for good."""
         with self._guard:
             if key in self._values:
                 value: T = self._values[key]
                 return value
-            lock = self._locks.setdefault(key, threading.Lock())
-        with lock:
+        with self._lock(key):
             if key not in self._values:
                 self._values[key] = make()
             value = self._values[key]
             return value
+
+    def get_large(self, key: Any, make: Callable[[], T], n_bytes: Callable[[T], int]) -> T:
+        """Return a value that is kept while there is room."""
+        value: T | None = self._columns.get(key)
+        if value is None:
+            with self._lock(key):
+                value = self._columns.get(key)
+                if value is None:
+                    value = make()
+                    self._columns.put(key, value, n_bytes(value))
+        return value
+
+    def _lock(self, key: Any) -> threading.Lock:
+        with self._guard:
+            return self._locks.setdefault(key, threading.Lock())
 
     def search(self, key: Any, find: Callable[[], np.ndarray]) -> np.ndarray:
         """Return what a long search finds, or found a while ago."""
@@ -196,6 +219,11 @@ class Study:
     choices: Choices = field(default_factory=Choices)
     watch: Callable[[str], AbstractContextManager[Tell]] = field(default=lambda _: nullcontext(_nobody), repr=False)
     _shared: _Shared = field(default_factory=_Shared, repr=False)
+
+    @property
+    def room(self) -> Room:
+        """Where columns and embeddings that were read are kept; those that there is no room for are read again."""
+        return self._shared.room
 
     def with_choices(self, choices: Choices) -> "Study":
         """Return the same study seen with other choices; nothing is read again."""
@@ -244,7 +272,7 @@ class Study:
     @property
     def samples(self) -> CategoryColumn:
         """The sample of each cell."""
-        return self._shared.get(("samples", self.sample_column), self._read_samples)
+        return self._shared.get_large(("samples", self.sample_column), self._read_samples, n_bytes)
 
     @property
     def sample_column(self) -> str | None:
@@ -302,6 +330,11 @@ class Study:
         assert isinstance(joined, CategoryColumn)
         return joined
 
+    @property
+    def id_column(self) -> IdColumn:
+        """The cell ids as a column of a table, one for all tables."""
+        return self._shared.get("id column", lambda: IdColumn("Cell ID", self.cell_ids))
+
     # -- columns -------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -349,9 +382,9 @@ class Study:
             ]
             return concatenate(name, parts)
 
-        column = self._shared.get(("column", name), read)
+        column = self._shared.get_large(("column", name), read, n_bytes)
         if isinstance(column, NumberColumn) and self.columns[name].treat_as == "category":
-            return self._shared.get(("category", name), column.as_category)
+            return self._shared.get_large(("category", name), column.as_category, n_bytes)
         return column
 
     def category(self, name: str) -> CategoryColumn:
@@ -359,7 +392,7 @@ class Study:
         column = self.column(name)
         if isinstance(column, CategoryColumn):
             return column
-        return self._shared.get(("category", name), column.as_category)
+        return self._shared.get_large(("category", name), column.as_category, n_bytes)
 
     def copyable(self, name: str, max_levels: int) -> bool:
         """Tell whether a column's values may be copied into an annotation.
@@ -415,7 +448,7 @@ class Study:
             xy[:, ~np.isfinite(xy).all(axis=0)] = np.nan
             return xy
 
-        return self._shared.get(("embedding", name), read)
+        return self._shared.get_large(("embedding", name), read, lambda xy: xy.nbytes)
 
     def is_joint(self, name: str) -> bool:
         """Tell whether several files have this embedding, so that their coordinates may not be comparable."""

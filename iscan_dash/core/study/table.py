@@ -1,7 +1,6 @@
 """A table of cells that answers a page of rows at a time, filtered and sorted."""
 
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from iscan_dash.core.room import Room
 from iscan_dash.core.study.columns import NumberColumn
 from iscan_dash.core.study.row_filter import Condition, Contains, IdColumn, TableColumn, passes
 
@@ -17,6 +17,9 @@ __all__ = ["CellTable", "IdColumn", "RowMask", "TableColumn"]
 
 ORDERS = 8
 """Filters and sorts whose row order is kept."""
+
+ROOM = 1 << 28
+"""Bytes of a table's own room for them."""
 
 ROW = "i"
 """Id of the column of row numbers, which every table has."""
@@ -54,6 +57,8 @@ class CellTable:
         Number of cells.
     columns
         The columns by the id the page uses for them.
+    room
+        Where the orders of rows are kept; room of its own when None.
 
     Examples
     --------
@@ -64,10 +69,10 @@ class CellTable:
     ([{'i': 1, 'fate': 'B'}, {'i': 0, 'fate': 'T'}, {'i': 2, 'fate': 'T'}], 3)
     """
 
-    def __init__(self, n_cells: int, columns: Mapping[str, TableColumn]) -> None:
+    def __init__(self, n_cells: int, columns: Mapping[str, TableColumn], room: Room | None = None) -> None:
         self.n_cells = n_cells
         self.columns = columns
-        self._orders: OrderedDict[Any, np.ndarray | None] = OrderedDict()
+        self._orders = (room or Room(ROOM)).shelf(ORDERS)
         self._lock = threading.Lock()
 
     def with_columns(self, columns: Mapping[str, TableColumn]) -> "CellTable":
@@ -139,14 +144,19 @@ class CellTable:
             tuple((key, columns.get(key), down) for key, down in keys),
             tuple(within),
         )
+        if not conditions and not keys and not within:
+            return None
         with self._lock:
-            if request in self._orders:
-                self._orders.move_to_end(request)
-            else:
-                self._orders[request] = self._find_order(columns, conditions, keys, within)
-                if len(self._orders) > ORDERS:
-                    self._orders.popitem(last=False)
-            return self._orders[request]
+            order: np.ndarray | None = self._orders.get(request)
+            if order is None:
+                order = self._find_order(columns, conditions, keys, within)
+                # The masks may be those of ticks long gone.
+                self._orders.put(request, order, order.nbytes + sum(one.values.nbytes for one in within))
+            return order
+
+    def forget(self) -> None:
+        """Let go of the orders that are kept, those of `with_columns` too."""
+        self._orders.forget()
 
     def _find_order(
         self,
@@ -154,9 +164,7 @@ class CellTable:
         conditions: Mapping[str, Condition],
         sort: Sequence[tuple[str, bool]],
         within: Sequence[RowMask],
-    ) -> np.ndarray | None:
-        if not conditions and not sort and not within:
-            return None
+    ) -> np.ndarray:
         mask = np.ones(self.n_cells, bool)
         for one in within:
             mask &= one.values
