@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Tests that run at the same time, file by file: a browser and its server use one core.
 JOBS ?= 2
 
-.PHONY: run test lint types layers unit browser bench bench-singler bench-enrichment clean
+.PHONY: run test lint types layers unit browser bench bench-singler bench-enrichment audit clean
 
 run: $(VENV)/.installed
 	$(BIN)/iscan-dash demo
@@ -39,6 +39,12 @@ bench-singler: $(VENV)/.installed-test
 
 bench-enrichment: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.bench_enrichment
+
+# Asks PyPI for known faults of what would be installed, and fails where it knows a package not.
+audit: $(VENV)/.venv
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.7'
+	$(VENV)/audit/bin/pip-audit --strict .
 
 clean:
 	rm -rf $(VENV)

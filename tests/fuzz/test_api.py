@@ -40,8 +40,8 @@ __all__ = ["make_app", "plain_environment"]
 GETS = [rule for _, rule in each("looks", of={rule: {"GET": "looks"} for rule in API if "GET" in API[rule]})]
 POSTS = [rule for rule in API if "POST" in API[rule]]
 
-PATIENCE = 5.0
-"""Seconds that an answer may take; a whole study is looked through in a fraction of one."""
+PATIENCE = 20.0
+"""Seconds that an answer may take on a busy machine; a whole study is looked through in a fraction of one."""
 
 KEYS = [
     *(
