@@ -80,6 +80,9 @@ def on_cluster(address: str | None, control: Control) -> Iterator[MapChunks | No
     control.tell("connect", 0, 1)
     import dask
 
+    # Before a setting is changed for a while: what is set before Dask's own settings are there takes them along.
+    import distributed  # noqa: F401
+
     # Chunks are meant to be large.
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):
         client = _joined(address, control)
@@ -100,7 +103,7 @@ def _joined(address: str, control: Control) -> Any:
     def join() -> None:
         try:
             made.put(Client(address, timeout=CONNECT, name="iscan-dash"))
-        except (OSError, ValueError, TypeError, RuntimeError) as error:
+        except Exception as error:  # noqa: BLE001  raised again below
             made.put(error)
 
     # In a thread, as Dask waits for ever for the first word of one who takes a connection and says nothing.
@@ -112,11 +115,13 @@ def _joined(address: str, control: Control) -> Any:
         with suppress(Empty):
             found = made.get(timeout=POLL)
             break
-    if isinstance(found, Exception):
+    if isinstance(found, OSError | ValueError | TypeError | RuntimeError):
         raise ClusterError(
             f"The Dask scheduler {address} cannot be reached: {_first_line(found)}. Start it, or put its address "
             "right (ISCAN_DASK_SCHEDULER), and run the job again."
         ) from found
+    if isinstance(found, Exception):
+        raise found
     return found
 
 

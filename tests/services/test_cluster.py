@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -41,7 +42,7 @@ from iscan_dash.services.prediction_parameters import Parameters
 from iscan_dash.services.workspace import Workspace
 from iscan_dash.services.workspaces import Workspaces
 from iscan_dash.settings import Settings
-from tests.clusters import Cluster, deadly, once_deadly, refuse, squared
+from tests.clusters import ROOT, Cluster, deadly, once_deadly, refuse, squared
 from tests.conftest import Opener
 from tests.core.singler.cases import workload
 from tests.predictions import write_cells
@@ -273,20 +274,56 @@ def test_a_scheduler_that_hangs_ends_the_job(cluster: Cluster, hasty: None) -> N
         cluster.scheduler.send_signal(signal.SIGCONT)
 
 
-def test_a_scheduler_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CONNECT", 0.7)
+def run_alone(code: str) -> str:
+    """Run a program in a process of its own, as jobs are, and return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", JOIN + code], capture_output=True, text=True, check=True, cwd=ROOT, timeout=60
+    )
+    return done.stdout.strip()
+
+
+JOIN = """
+from iscan_dash.core.engine.control import Control
+from iscan_dash.errors import ClusterError
+from iscan_dash.services import cluster
+from tests.clusters import squared
+"""
+
+
+def test_a_scheduler_that_cannot_be_reached_is_named() -> None:
+    def said(address: str) -> str:
+        return run_alone(
+            f"""
+cluster.CONNECT = 0.7
+try:
+    with cluster.on_cluster("{address}", Control()):
+        pass
+except ClusterError as error:
+    print(error)
+"""
+        )
+
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
-        wanted = rf"Dask scheduler {address} cannot be reached: .*\. Start it, or .*ISCAN_DASK_SCHEDULER"
+        what = f"The Dask scheduler {address} cannot be reached: "
+        todo = ". Start it, or put its address right (ISCAN_DASK_SCHEDULER), and run the job again."
         # There is somebody who says nothing; then there is nobody.
-        with pytest.raises(ClusterError, match=wanted), on_cluster(address, Control()):
-            pass
-    with pytest.raises(ClusterError, match=wanted), on_cluster(address, Control()):
-        pass
+        assert said(address) == f"{what}It said nothing for 1 seconds{todo}"
+    assert said(address).startswith(what) and said(address).endswith(todo)
     # Without certificates.
-    address = "tls://127.0.0.1:1"
-    with pytest.raises(ClusterError, match=f"{address} cannot be reached"), on_cluster(address, Control()):
-        pass
+    assert said("tls://127.0.0.1:1").startswith("The Dask scheduler tls://127.0.0.1:1 cannot be reached: TLS expects")
+
+
+def test_a_process_can_join_twice(cluster: Cluster) -> None:
+    # Dask is new to it.
+    found = run_alone(
+        f"""
+for factor in (2, 3):
+    with cluster.on_cluster("{cluster.address}", Control()) as map_chunks:
+        print(*map_chunks(squared, factor, range(4)))
+"""
+    )
+    assert found == "0 2 8 18\n0 3 12 27"
 
 
 def other_version(folder: Path, line: str) -> str:
