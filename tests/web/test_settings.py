@@ -55,6 +55,7 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
         "STUDY_MEMORY_MB": "1000",
         "LOG_FORMAT": "JSON",
         "LOG_LEVEL": "info",
+        "DASK_SCHEDULER": "tcp://10.0.0.5:8786",
         "URL_PREFIX": "cells",
     }
     # What cannot be had together with the others.
@@ -83,6 +84,7 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
         study_memory_mb=1000,
         log_format="json",
         log_level="info",
+        dask_scheduler="tcp://10.0.0.5:8786",
         url_prefix="/cells/",
     )
     assert {name.upper() for name in Settings.model_fields} == set(values) | set(apart)
