@@ -211,7 +211,7 @@ class User:
         self._tally.acknowledged.add(f"{self.name}: mine")
 
     def _lasso(self) -> None:
-        """Draw around some cells of the plot."""
+        """Draw around some cells of the plot, in place of what was selected before."""
         xy = self._cells.xy
         x, y = xy[:, self._chance.randrange(xy.shape[1])].tolist()
         size = 0.08 * float(np.ptp(xy[0]))
@@ -219,6 +219,7 @@ class User:
         points = [
             [x + size * math.cos(turn) * (1 + 0.2 * math.sin(5 * turn)), y + size * math.sin(turn)] for turn in turns
         ]
+        self._page_client().post("/api/v1/selection", {"do": "clear"})
         self._select({"do": "draw", "plot": 1, "axes": self._cells.axes, "points": points})
 
     def _filter(self) -> None:
