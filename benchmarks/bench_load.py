@@ -27,6 +27,7 @@ import numpy as np
 import psutil
 
 from benchmarks.bench_edits import percentile
+from benchmarks.claims import Claim, goal_text
 from benchmarks.servers import MB, BenchmarkError, machine
 from benchmarks.studies import study
 from iscan_dash.core.study import open_study
@@ -36,6 +37,9 @@ from tests.services.page_client import PageClient
 from tests.web.host import Host
 
 HEADER = "X-Bench-User"
+
+P95_GOAL_MS = {"edit": 300.0}
+"""Most that 95 of 100 may take."""
 
 GONE = (OSError, http.client.HTTPException)
 """What a user meets whose server is away."""
@@ -456,12 +460,25 @@ def report(tally: Tally, samples: list[Sample], plan: Plan) -> list[str]:
     return lines
 
 
+def claims(tally: Tally, samples: list[Sample], data: str) -> list[Claim]:
+    """Return what is claimed: how long actions take, and that memory stays flat."""
+    made = []
+    for name, usual in tally.seconds.items():
+        p95 = 1e3 * percentile(usual, 0.95)
+        made.append(Claim(f"{name}, p95, ms", data, f"{p95:.0f}", goal=goal_text(p95, P95_GOAL_MS.get(name), 0)))
+    last = [sample for sample in samples if sample.life == samples[-1].life]
+    made.append(Claim("server, most memory, MB", data, f"{max(sample.rss for sample in samples) / MB:,.0f}"))
+    if len(last) >= 3:
+        made.append(Claim("server, growth after warming up, MB a minute", data, f"{growth(last) / MB:+.1f}"))
+    return made
+
+
 @click.command()
 @click.option("--cells", default="100k", show_default=True, help="A generated study.")
 @click.option("--users", default=50, show_default=True, help="Users at once.")
 @click.option("--minutes", default=10.0, show_default=True, help="How long they work.")
 @click.option("--pause", default=2.0, show_default=True, help="Seconds between two requests of a user.")
-def main(cells: str, users: int, minutes: float, pause: float) -> None:
+def main(cells: str, users: int, minutes: float, pause: float) -> list[Claim]:
     """Let many users work at once while the server is stopped and killed."""
     plan = Plan(users, 60 * minutes, pause)
     with tempfile.TemporaryDirectory(prefix="iscan-bench-") as folder:
@@ -471,6 +488,7 @@ def main(cells: str, users: int, minutes: float, pause: float) -> None:
             raise click.ClickException(str(error)) from error
     click.echo(f"\n## Load\n\n{machine()}; {cells} cells, users and server on one machine.\n")
     click.echo("\n".join(report(tally, samples, plan)))
+    return claims(tally, samples, f"{users} users, {cells} cells")
 
 
 if __name__ == "__main__":
