@@ -67,7 +67,8 @@ def test_everything_is_in_it_and_nothing_else(wheel: Path) -> None:
 def test_the_same_wheel_comes_of_the_source_archive(wheel: Path, tmp_path: Path) -> None:
     archive = build("sdist", ROOT, tmp_path)
     with tarfile.open(archive) as tar:
-        tar.extractall(tmp_path / "unpacked", filter="data")
+        # Our own: and Python 3.11.2 knows no filters yet.
+        tar.extractall(tmp_path / "unpacked")
     (source,) = (tmp_path / "unpacked").iterdir()
     again = build("wheel", source, tmp_path / "again")
     mine, theirs = contents(wheel), contents(again)
