@@ -171,7 +171,10 @@ def do_chunk(job: memoryview, chunk: bytes, versions: dict[str, str]) -> Any:
 @cache
 def versions_here() -> dict[str, str]:
     """Return the versions of all that decides results."""
-    return {"iscan-dash": __version__, **{name: importlib.metadata.version(name) for name in ("numba", "numpy")}}
+    return {
+        "iscan-dash": __version__,
+        **{name: importlib.metadata.version(name) for name in ("numba", "numpy", "scipy")},
+    }
 
 
 class _Cluster:
@@ -183,7 +186,7 @@ class _Cluster:
         self._control = control
         self._n_threads = 0
         self._looked = -LOOK
-        self._no_workers_since = time.monotonic()
+        self._no_workers_since: float | None = None
 
     def map_chunks(
         self, work: Callable[[Shared, Chunk], Result], shared: Shared, chunks: Iterable[Chunk]
@@ -247,14 +250,16 @@ class _Cluster:
         self._n_threads = sum(self._ask(self._client.scheduler.ncores).values())
         self._looked = time.monotonic()
         if self._n_threads:
-            self._no_workers_since = self._looked
-        elif now - self._no_workers_since > NO_WORKERS:
+            self._no_workers_since = None
+            return
+        if self._no_workers_since is None:
+            self._no_workers_since = now
+        if now - self._no_workers_since > NO_WORKERS:
             raise ClusterError(
                 f"The Dask scheduler {self._address} has had no workers for {NO_WORKERS:.0f} seconds. Start some "
                 f"(dask worker {self._address}), and run the job again."
             )
-        else:
-            log.info("%s has no workers at the moment.", self._address)
+        log.info("%s has no workers at the moment.", self._address)
 
     def _ask(self, question: Callable[..., Any]) -> dict[str, Any]:
         """Ask the scheduler."""
