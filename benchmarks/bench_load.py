@@ -172,12 +172,12 @@ class User:
             self._tally.problems.append(f"{self.name}: {error!r}")
 
     def _do(self, name: str, act: Callable[[], object]) -> None:
-        """Do something; while the server is away, try again as the page does."""
+        """Do something; while the server is away, try again as the page does. What says False was not done."""
         ends = time.perf_counter() + BACK
         while True:
             begun = time.perf_counter()
             try:
-                act()
+                is_done = act() is not False
             except GONE as error:
                 self._tally.away[name] += 1
                 self._client = None
@@ -185,7 +185,8 @@ class User:
                     raise BenchmarkError(f"The server did not come back within {BACK:.0f} s: {error!r}") from error
                 time.sleep(0.3)
                 continue
-            self._tally.add(name, begun)
+            if is_done:
+                self._tally.add(name, begun)
             return
 
     def _rest(self) -> None:
@@ -240,13 +241,13 @@ class User:
         if n_cells != self._state["count"]:
             raise BenchmarkError(f"the mask has {n_cells} cells, {self._state['count']} were told")
 
-    def _edit(self) -> None:
-        """Give the selected cells a label of their own."""
+    def _edit(self) -> bool:
+        """Give the selected cells a label of their own; tell whether there were any."""
         self._n_edits += 1
         state = self._page_client().get("/api/v1/selection/state")
         if not state["count"]:
             # The server was killed, and the selection with it.
-            return
+            return False
         label = f"label {self._n_edits} of {self.name}"
         edit = {
             "serial": self._n_edits,
@@ -265,7 +266,7 @@ class User:
             if revision is not None:
                 self._tally.acknowledged.add(label)
                 self._version = int(self._page_client_told()["version"])
-                return
+                return True
         raise BenchmarkError(f"an edit was refused: {said}")
 
     def _page_client_told(self) -> dict[str, Any]:
