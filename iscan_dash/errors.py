@@ -5,6 +5,7 @@
     IscanError                a sentence for the person: what happened, to what, what to do
     ├── DataError             a file cannot be opened as a study
     ├── UnknownColumn         a column, gene, embedding or matrix that the study does not have
+    ├── GeneNotRead           a gene takes a long search, which was ended or not begun
     ├── NameRefused           an annotation name or label breaks a rule (carries the rule's code)
     ├── EditConflict          the annotation changed since the page last saw it
     ├── NothingToUndo         the undo or redo stack is empty
@@ -36,6 +37,22 @@ class UnknownColumn(IscanError, KeyError):
     def __str__(self) -> str:
         """Return the plain sentence (``KeyError`` would show its ``repr``)."""
         return str(self.args[0])
+
+
+class GeneNotRead(IscanError):
+    """A gene takes a long search, which was ended or not begun; nothing is wrong with the gene.
+
+    Parameters
+    ----------
+    sentence
+        What happened and what to do.
+    gene
+        Its name.
+    """
+
+    def __init__(self, sentence: str, gene: str) -> None:
+        super().__init__(sentence)
+        self.gene = gene
 
 
 class NameRefused(IscanError, ValueError):

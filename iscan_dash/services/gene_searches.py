@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from iscan_dash.core.study.matrices import Tell
-from iscan_dash.errors import IscanError
+from iscan_dash.core.study.study import Watch
+from iscan_dash.errors import GeneNotRead
 
 
-class SearchCancelled(IscanError):
+class SearchCancelled(GeneNotRead):
     """A gene was not read, because whoever asked for it did not want to wait any more.
 
     Parameters
@@ -19,8 +19,7 @@ class SearchCancelled(IscanError):
     """
 
     def __init__(self, gene: str) -> None:
-        super().__init__(f"{gene} was not read: the search was cancelled. Choose it again to read it.")
-        self.gene = gene
+        super().__init__(f"{gene} was not read: the search was cancelled. Choose it again to read it.", gene)
 
 
 @dataclass(eq=False)
@@ -62,11 +61,11 @@ class GeneSearches:
         self._is_closed = False
 
     @contextmanager
-    def watch(self, gene: str) -> Iterator[Tell]:
+    def watch(self, gene: str) -> Iterator[Watch]:
         """Give what is told of the progress of a search; it raises `SearchCancelled` to end it."""
         search = Search(gene)
 
-        def tell(part: float) -> None:
+        def tell(part: float | None) -> None:
             if search.is_cancelled or self._is_closed:
                 raise SearchCancelled(gene)
             search.part = part

@@ -34,9 +34,8 @@ from iscan_dash.core.selection.selection import CUSTOM
 from iscan_dash.core.selection.text import to_text
 from iscan_dash.core.study.axes import axes_title
 from iscan_dash.core.words import counted
-from iscan_dash.errors import IscanError, UnknownColumn
+from iscan_dash.errors import GeneNotRead, IscanError, UnknownColumn
 from iscan_dash.services.condition_masks import ConditionMasks
-from iscan_dash.services.gene_searches import SearchCancelled
 from iscan_dash.services.saved_selections import SavedSelections
 from iscan_dash.services.selection_actions import SHOWN_TEXT
 from iscan_dash.services.selection_names import WorkspaceNames
@@ -188,7 +187,7 @@ class Evaluation:
                     return self._saved_mask(condition.id)
                 case PlotAreas():
                     return self._plot_mask(condition, selection)
-        except SearchCancelled:
+        except GeneNotRead:
             # Nothing is wrong with the condition.
             raise
         except IscanError as error:
@@ -221,7 +220,7 @@ class Evaluation:
                 packed = encode(self._find_saved_mask(saved_id))
             except Broken as reason:
                 self._broken[saved_id] = reason
-            except SearchCancelled:
+            except GeneNotRead:
                 del self._broken[saved_id]
                 raise
             else:
@@ -324,7 +323,7 @@ class Evaluation:
         try:
             title = axes_title(self._masks.study, area.axes)
             count = int(np.count_nonzero(self._masks.of_area(area)))
-        except SearchCancelled:
+        except GeneNotRead:
             raise
         except IscanError as error:
             problem = str(error)

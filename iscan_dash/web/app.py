@@ -17,10 +17,9 @@ from pydantic import ValidationError
 from iscan_dash import __version__
 from iscan_dash.core.references import Registry
 from iscan_dash.core.study import open_study
-from iscan_dash.errors import IscanError
+from iscan_dash.errors import GeneNotRead, IscanError
 from iscan_dash.logs import tell
 from iscan_dash.services.gene_indexing import GeneIndexing
-from iscan_dash.services.gene_searches import SearchCancelled
 from iscan_dash.services.gene_sets import GeneSetCollections
 from iscan_dash.services.hashes import FileHashes
 from iscan_dash.services.jobs import Jobs
@@ -218,8 +217,8 @@ def _warm_up_at(desk: Desk, services: Services, fixed_user: str | None) -> None:
 
 def _log_error(error: Exception) -> Any:
     """Say what happened on the page; keep the details of what nobody expected in the log."""
-    # Who cancelled knows.
-    kind = "warning" if isinstance(error, SearchCancelled) else "danger"
+    # Who cancelled knows, and who came at a bad moment need not worry.
+    kind = "warning" if isinstance(error, GeneNotRead) else "danger"
     if isinstance(error, IscanError):
         sentence = str(error)
         request_log.refused(error)

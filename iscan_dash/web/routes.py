@@ -10,6 +10,7 @@ import flask
 import orjson
 from pydantic import BaseModel, Field, ValidationError
 
+from iscan_dash.core.study.long_searches import TooManySearches
 from iscan_dash.errors import IscanError
 from iscan_dash.services.export import distinct, export_lines
 from iscan_dash.web import (
@@ -58,7 +59,7 @@ def register(server: flask.Flask, services: Services) -> None:
     @routes.errorhandler(IscanError)
     def explain(error: IscanError) -> flask.Response:
         request_log.refused(error)
-        return _json({"error": str(error)}, 400)
+        return _json({"error": str(error)}, 503 if isinstance(error, TooManySearches) else 400)
 
     @routes.errorhandler(ValidationError)
     def refuse(error: ValidationError) -> flask.Response:

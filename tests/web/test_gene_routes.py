@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from dash import Dash
 from dash.development.base_component import Component
 
 from iscan_dash.core.study import gene_index, matrices
+from iscan_dash.core.study.long_searches import MOST_WAITING
 from iscan_dash.services.gene_indexing import IndexState, Progress
 from iscan_dash.web.pages.data import index_notes, is_settled
 from tests.web.conftest import MakeApp, asking, services_of, visitor
@@ -62,6 +64,31 @@ def test_a_search_is_told_to_who_waits_and_may_be_cancelled(
     waiting.join(10)
     assert answers == [(400, "CD3E was not read: the search was cancelled. Choose it again to read it.")]
     assert client.get("/api/v1/codes?by=gene:CD3E").status_code == 200
+
+
+def test_more_searches_than_may_wait_are_put_off(make_app: MakeApp, small_file: Path, hold: threading.Event) -> None:
+    app = make_app(small_file, gene_index_gb=0)
+    genes = list(services_of(app).workspace.study.genes)[-2 - MOST_WAITING :]
+    asked = [visitor(app) for _ in genes]
+    with ThreadPoolExecutor(len(genes)) as threads:
+        waiting = []
+        for client, gene in zip(asked[1:], genes[1:], strict=True):
+            waiting.append(threads.submit(client.get, f"/api/v1/codes?by=gene:{gene}"))
+            end = time.monotonic() + 10
+            while not client.get("/api/v1/genes/searches").get_json()["searches"]:
+                assert time.monotonic() < end
+        put_off = asked[0].get(f"/api/v1/codes?by=gene:{genes[0]}")
+        condition = {"is": "range", "kind": "gene", "key": genes[0], "low": 1}
+        refused = asked[0].post("/api/v1/selection", json={"do": "filter", "condition": condition})
+        # What waits is let go at once, whoever it waits for.
+        for client in asked[2:]:
+            assert client.post("/api/v1/genes/searches/cancel").status_code == 200
+        assert [own.result(5).status_code for own in waiting[1:]] == [400] * MOST_WAITING
+        hold.set()
+        assert waiting[0].result(10).status_code == 200
+    assert put_off.status_code == refused.status_code == 503
+    assert put_off.get_json()["error"].endswith("too many genes are searched for already. Try again in a moment.")
+    assert asked[0].get(f"/api/v1/codes?by=gene:{genes[0]}").status_code == 200
 
 
 def test_a_callback_whose_search_was_cancelled_warns(

@@ -1,11 +1,11 @@
 """A study: the files a lab opens together, as one table of cells that never changes."""
 
 import threading
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import count, pairwise
 from os.path import realpath
 from pathlib import Path
@@ -24,6 +24,7 @@ from iscan_dash.core.study.columns import (
 )
 from iscan_dash.core.study.dataset import CHUNK, UNREADABLE, Dataset, open_dataset
 from iscan_dash.core.study.fingerprint import content_fingerprint
+from iscan_dash.core.study.long_searches import LongSearches
 from iscan_dash.core.study.matrices import LINEAR, Evidence, MatrixKind, Tell, detect_kind
 from iscan_dash.core.study.row_filter import IdColumn
 from iscan_dash.errors import DataError, UnknownColumn
@@ -63,9 +64,6 @@ ALIKE = (
     *({kind} for kind in KIND_ORDER[2:]),
 )
 """Kinds that files may show side by side, the best first: any log values rather than the counts of all."""
-
-FOUND_BYTES = 64_000_000
-"""Genes that were found by a long search are kept up to so many bytes, and the last one in any case."""
 
 ROOM = 2 << 30
 """Bytes for columns and embeddings, unless the study's `room` is given other ones."""
@@ -140,7 +138,11 @@ class Gene:
     n_files: int
 
 
-def _nobody(_part: float) -> None:
+Watch = Callable[[float | None], None]
+"""Is told the part of a search that is done, None while others go first; ends it by raising."""
+
+
+def _nobody(_part: float | None) -> None:
     """Tell nobody."""
 
 
@@ -153,8 +155,7 @@ class _Shared:
         self._values: dict[Any, Any] = {}
         self._locks: dict[Any, threading.Lock] = {}
         self._guard = threading.Lock()
-        self._found: OrderedDict[Any, np.ndarray] = OrderedDict()
-        self._searching = threading.Lock()
+        self.searches = LongSearches()
 
     def get(self, key: Any, make: Callable[[], T]) -> T:
         """Return a value that is kept for good."""
@@ -183,17 +184,6 @@ class _Shared:
         with self._guard:
             return self._locks.setdefault(key, threading.Lock())
 
-    def search(self, key: Any, find: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return what a long search finds, or found a while ago."""
-        # One at a time: two would take each other's disk.
-        with self._searching:
-            if key not in self._found:
-                self._found[key] = find()
-            self._found.move_to_end(key)
-            while len(self._found) > 1 and sum(values.nbytes for values in self._found.values()) > FOUND_BYTES:
-                self._found.popitem(last=False)
-            return self._found[key]
-
 
 @dataclass(frozen=True, eq=False)
 class Study:
@@ -217,7 +207,7 @@ class Study:
     title: str
     obs_names: str | None = None
     choices: Choices = field(default_factory=Choices)
-    watch: Callable[[str], AbstractContextManager[Tell]] = field(default=lambda _: nullcontext(_nobody), repr=False)
+    watch: Callable[[str], AbstractContextManager[Watch]] = field(default=lambda _: nullcontext(_nobody), repr=False)
     _shared: _Shared = field(default_factory=_Shared, repr=False)
 
     @property
@@ -229,7 +219,7 @@ class Study:
         """Return the same study seen with other choices; nothing is read again."""
         return replace(self, choices=choices)
 
-    def watched(self, watch: Callable[[str], AbstractContextManager[Tell]]) -> "Study":
+    def watched(self, watch: Callable[[str], AbstractContextManager[Watch]]) -> "Study":
         """Return the same study whose long searches for genes are told to somebody else; see `watch`."""
         return replace(self, watch=watch)
 
@@ -538,6 +528,8 @@ class Study:
         ------
         UnknownColumn
             No file has a gene of that name, or a matrix of that key.
+        GeneNotRead
+            It takes a long search, and too many wait for theirs already, or whoever watches it ended it.
         """
         if name not in self.genes:
             raise UnknownColumn(f'This study has no gene "{name}".')
@@ -545,7 +537,8 @@ class Study:
         if not any(key and dataset.is_searched(key) for dataset, key in zip(self.datasets, keys, strict=True)):
             return NumberColumn(name, self._read_gene(name, keys))
         with self.watch(name) as tell:
-            return NumberColumn(name, self._shared.search((name, keys), lambda: self._read_gene(name, keys, tell)))
+            find = partial(self._read_gene, name, keys, tell)
+            return NumberColumn(name, self._shared.searches.search(name, keys, find, lambda: tell(None)))
 
     def _read_gene(self, name: str, keys: tuple[str | None, ...], tell: Tell = _nobody) -> np.ndarray:
         values = np.full(self.n_cells, np.nan, np.float32)

@@ -11,8 +11,7 @@ from iscan_dash.core.study.axes import axes_title, gene_axes, genes_of
 from iscan_dash.core.study.columns import number_text
 from iscan_dash.core.study.study import QC_AXES, Study
 from iscan_dash.core.words import counted
-from iscan_dash.errors import UnknownColumn
-from iscan_dash.services.gene_searches import SearchCancelled
+from iscan_dash.errors import GeneNotRead, UnknownColumn
 from iscan_dash.web.components import toast
 from iscan_dash.web.components.topbar import icon_button
 from iscan_dash.web.forms import PlotStart
@@ -506,7 +505,7 @@ def register(app: Dash, services: Services, number: int) -> None:
         by = chosen_colour(colour, gene, layer)
         try:
             return spec(services, axes, by, labels=labels, size=size, opacity=opacity)
-        except SearchCancelled as error:
+        except GeneNotRead as error:
             # Otherwise whatever changes next would begin the search anew.
             for field, chosen in ((Plot.GENE, gene), (Plot.GENE_X, gene_x), (Plot.GENE_Y, gene_y)):
                 if chosen == error.gene:
