@@ -199,13 +199,14 @@ def write_gene_index(
     matrix
         The matrix.
     file
-        Where to, opened for writing; eight bytes a value are needed in the same folder meanwhile.
+        Where to, opened for writing; some eight bytes a value are needed in the same folder meanwhile.
     key
         What tells the matrix from others; see `index_key`.
     tell
         Is told of the progress.
     block
-        Values turned at once: this bounds the memory that is used.
+        Values turned, and joined, at once. They bound the memory that is used, besides some ten bytes a cell, some
+        hundred bytes a gene, and what the largest single cell and gene take.
 
     Raises
     ------
@@ -224,7 +225,7 @@ def write_gene_index(
         table = np.zeros(matrix.shape[1], _GENE)
         file.write(MARK)
         place, codec = len(MARK), _codec()
-        for first, last in _ranges(blocks.totals, block):
+        for first, last in _ranges(np.cumsum(blocks.totals), block):
             cells, values, starts = blocks.join(first, last)
             for gene, (begin, end) in enumerate(pairwise(starts), first):
                 if begin < end:
@@ -240,22 +241,25 @@ def write_gene_index(
 
 
 class _Blocks:
-    """Blocks of cells, turned and laid aside in a file: all cells of the block, then all values, gene by gene."""
+    """Blocks of cells, turned and laid aside in a file.
+
+    Each is where its genes begin and the last ends, then all cells, then all values, gene by gene. Where genes begin is
+    not kept in memory: for thousands of blocks that would be hundreds of megabytes.
+    """
 
     def __init__(self, file: IO[bytes], n_genes: int) -> None:
         self._file = file
-        self._pointers: list[np.ndarray] = []
-        self._starts: list[int] = []
+        self._starts: list[tuple[int, int]] = []
         self._end = 0
         self.totals = np.zeros(n_genes, np.int64)
 
     def add(self, run: "sparse.csc_array", first_cell: int) -> None:
         """Lay a block aside that begins with this cell."""
+        self._file.write(run.indptr.astype("<u4").data)
         self._file.write((run.indices + np.uint32(first_cell)).astype("<u4", copy=False).data)
         self._file.write(run.data.astype("<f4", copy=False).data)
-        self._starts.append(self._end)
-        self._end += 8 * len(run.data)
-        self._pointers.append(run.indptr.astype(np.uint32))
+        self._starts.append((self._end, len(run.data)))
+        self._end += 4 * len(run.indptr) + 8 * len(run.data)
         self.totals += np.diff(run.indptr)
 
     def join(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray, list[int]]:
@@ -263,16 +267,17 @@ class _Blocks:
         starts = np.concatenate([[0], np.cumsum(self.totals[first:last])])
         cells, values = np.empty(starts[-1], "<u4"), np.empty(starts[-1], "<f4")
         free = starts[:-1].copy()
-        for place, pointers in zip(self._starts, self._pointers, strict=True):
-            own = pointers[first : last + 1].astype(np.int64)
+        for place, n_values in self._starts:
+            own = self._read(place + 4 * first, last + 1 - first, "<u4").astype(np.int64)
             begin, end = int(own[0]), int(own[-1])
             if begin == end:
                 continue
             lengths = np.diff(own)
             # Blocks follow each other as their cells do, so a gene's cells stay in order.
             to = np.repeat(free - (own[:-1] - begin), lengths) + np.arange(end - begin)
-            cells[to] = self._read(place + 4 * begin, end - begin, "<u4")
-            values[to] = self._read(place + 4 * (int(pointers[-1]) + begin), end - begin, "<f4")
+            stored = place + 4 * (len(self.totals) + 1)
+            cells[to] = self._read(stored + 4 * begin, end - begin, "<u4")
+            values[to] = self._read(stored + 4 * (n_values + begin), end - begin, "<f4")
             free += lengths
         return cells, values, starts.tolist()
 
@@ -300,7 +305,8 @@ def _turned(matrix: Matrix, block: int) -> "Iterator[tuple[int, int, sparse.csc_
     # SciPy takes all of this on trust.
     if pointers[0] != 0 or pointers[-1] != matrix.stored or (lengths < 0).any():
         raise damaged
-    for start, end in _ranges(lengths, block):
+    del lengths
+    for start, end in _ranges(pointers[1:], block):
         first, last = int(pointers[start]), int(pointers[end])
         genes = matrix.element["indices"][first:last]
         if len(genes) and (genes.min() < 0 or genes.max() >= n_genes):
@@ -314,9 +320,9 @@ def _turned(matrix: Matrix, block: int) -> "Iterator[tuple[int, int, sparse.csc_
         yield start, end, run.tocsc()
 
 
-def _ranges(lengths: np.ndarray, block: int) -> Iterator[tuple[int, int]]:
-    """Divide what has so many values each into ranges of about a block; at least one, however many values it has."""
-    ends, start = np.cumsum(lengths), 0
+def _ranges(ends: np.ndarray, block: int) -> Iterator[tuple[int, int]]:
+    """Divide what ends after so many values into ranges of about a block; at least one, however many values it has."""
+    start = 0
     while start < len(ends):
         before = int(ends[start - 1]) if start else 0
         end = max(start + 1, int(np.searchsorted(ends, before + block, side="right")))

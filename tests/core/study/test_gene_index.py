@@ -133,6 +133,27 @@ def test_little_memory_is_needed_for_many_values(tmp_path: Path) -> None:
     assert peak < 2_000_000
 
 
+def test_many_blocks_need_no_more_memory_than_few(tmp_path: Path) -> None:
+    import tracemalloc
+
+    rng = np.random.default_rng(0)
+    n_cells, n_genes = 600, 20_000
+    peaks = []
+    with in_memory("blocks") as file:
+        dense = np.zeros((n_cells, n_genes), "f4")
+        dense[np.repeat(np.arange(n_cells), 10), rng.integers(0, n_genes, 10 * n_cells)] = 1
+        matrix = as_matrix(file, dense, "csr")
+        write(matrix, tmp_path / "warm")
+        for block in (2000, 100):
+            tracemalloc.start()
+            index = write(matrix, tmp_path / "blocks", block=block)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    np.testing.assert_array_equal(index.gene(7), dense[:, 7])
+    # Where the genes of a block begin takes 80 kB: 5 MB for 60 blocks.
+    assert peaks[1] < 1.2 * peaks[0]
+
+
 @pytest.mark.parametrize("place", ["mark", "gene", "table", "footer"])
 def test_a_flipped_byte_is_noticed(matrix: Matrix, tmp_path: Path, place: str) -> None:
     path = tmp_path / "flipped"
