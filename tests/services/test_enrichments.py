@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -191,8 +192,13 @@ def test_an_edit_while_groups_are_read_is_not_missed(ada: Workspace, monkeypatch
     monkeypatch.setattr(ada, "version_of", lambda _: versions[-1])
     monkeypatch.setattr(ada, "category", read)
     monkeypatch.setattr(enrichments, "result", lambda _: None)
-    monkeypatch.setattr(module, "group_scores", lambda _result, _by, column, _stamp: column)
-    assert [enrichments.table("y", by) for _ in range(3)] == [old, new, new]
+    table = SimpleNamespace(score=np.zeros((1, 1)))
+    monkeypatch.setattr(
+        module,
+        "group_scores",
+        lambda _result, _by, column, _stamp: SimpleNamespace(column=column, codes=column.codes, table=table),
+    )
+    assert [enrichments.table("y", by).column for _ in range(3)] == [old, new, new]
 
 
 @needs_golden

