@@ -182,7 +182,7 @@ def test_from_job_to_table_to_annotation(jobs: Jobs, ada: Workspace, tmp_path: P
 @needs_golden
 def test_an_edit_while_groups_are_read_is_not_missed(ada: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     enrichments, versions, by = Enrichments(ada), [1], Source("annotation", "x")
-    old, new = (CategoryColumn("x", ("a",), np.full(2, code, np.int32)) for code in (-1, 0))
+    old, new = (CategoryColumn("x", np.full(2, code, np.int32), ("a",)) for code in (-1, 0))
 
     def read(_: Source) -> CategoryColumn:
         # It is edited as soon as it was read for the first time.
