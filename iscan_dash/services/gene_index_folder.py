@@ -56,25 +56,27 @@ class IndexFolder:
         self._lock = FileLock(folder / "lock")
 
     def open(self, key: str, shape: tuple[int, int]) -> GeneIndex | None:
-        """Return an index, None when there is none; one that is damaged is removed."""
+        """Return an index, None when there is none or it is damaged.
+
+        Raises
+        ------
+        StorageError
+            It cannot be read, which may pass.
+        """
         path = self._path(key)
         try:
             index = open_gene_index(path, key, shape)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except (DamagedIndex, OSError) as error:
-            log.warning("%s: it is made again.", error)
-            self.remove(key)
+        except DamagedIndex as error:
+            log.warning("%s", error)
             return None
+        except OSError as error:
+            raise StorageError(f"{path} cannot be read: {error.strerror or error}.") from error
         with contextlib.suppress(OSError):
             # So that what is used is kept.
             os.utime(path)
         return index
-
-    def remove(self, key: str) -> None:
-        """Remove an index."""
-        with contextlib.suppress(OSError):
-            self._path(key).unlink(missing_ok=True)
 
     def clean(self) -> None:
         """Remove what was begun by servers that are gone."""
@@ -84,8 +86,17 @@ class IndexFolder:
         with contextlib.suppress(OSError, Timeout), self._lock.acquire(timeout=0):
             self._sweep()
 
-    def make(self, dataset: Dataset, matrix_key: str, key: str, tell: Tell, wait: Callable[[], None]) -> None:
-        """Make the index of a matrix, unless another server does so meanwhile.
+    def make(
+        self,
+        dataset: Dataset,
+        matrix_key: str,
+        key: str,
+        tell: Tell,
+        wait: Callable[[], None],
+        *,
+        damaged: int | None = None,
+    ) -> None:
+        """Make the index of a matrix, unless another server has done so meanwhile.
 
         Parameters
         ----------
@@ -99,6 +110,8 @@ class IndexFolder:
             Is told of the progress.
         wait
             Is called again and again while another server makes an index.
+        damaged
+            The column of a gene that was damaged in the one that is there; when it still is, that one is made again.
 
         Raises
         ------
@@ -115,7 +128,9 @@ class IndexFolder:
             raise StorageError(f"{self.folder} cannot be written: {error.strerror or error}.") from error
         try:
             self._sweep()
-            if self.open(key, matrix.shape) is None:
+            if not self._has(key, matrix.shape, damaged):
+                # Under the lock, so that it is none that another server has just made.
+                self._path(key).unlink(missing_ok=True)
                 self._refuse_too_large(matrix.stored)
                 self._write(dataset, matrix_key, key, tell)
         except OSError as error:
@@ -125,6 +140,15 @@ class IndexFolder:
             ) from error
         finally:
             self._lock.release()
+
+    def _has(self, key: str, shape: tuple[int, int], damaged: int | None) -> bool:
+        index = self.open(key, shape)
+        try:
+            if index is not None and damaged is not None:
+                index.gene(damaged)
+        except DamagedIndex:
+            return False
+        return index is not None
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}{ENDING}"

@@ -49,7 +49,7 @@ def make(order: dict[str, Any]) -> None:
         if matrix is None or index_key(matrix, dataset.stamp) != order["key"]:
             raise DataError(f"{dataset.path} was changed after it was opened. Restart the server to read it anew.")
         folder = IndexFolder(Path(order["folder"]), order["most"])
-        folder.make(dataset, matrix.key, order["key"], tell, lambda: _say(waits=True))
+        folder.make(dataset, matrix.key, order["key"], tell, lambda: _say(waits=True), damaged=order["damaged"])
     finally:
         dataset.close()
 

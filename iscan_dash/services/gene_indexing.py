@@ -8,8 +8,10 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,15 @@ from iscan_dash.errors import IscanError
 from iscan_dash.logs import tell
 from iscan_dash.services.gene_index_folder import IndexFolder
 
+log = logging.getLogger(__name__)
+
 _ROOT = Path(__file__).parents[2]
 
 PATIENCE = 5.0
 """Seconds that a process has to end by itself."""
+
+PAUSE = 300.0
+"""Seconds after which what was given up is tried again, when a gene is searched for: the disk may have space then."""
 
 
 class IndexState(StrEnum):
@@ -81,8 +88,9 @@ class GeneIndexing:
         self._study = study
         self._folder = IndexFolder(folder, most)
         self._most = most
-        self._wanted: queue.SimpleQueue[tuple[Dataset, str, bool] | None] = queue.SimpleQueue()
+        self._wanted: queue.SimpleQueue[tuple[Dataset, str, int | None] | None] = queue.SimpleQueue()
         self._progress: dict[tuple[Path, str], Progress] = {}
+        self._given_up: dict[tuple[Path, str], float] = {}
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._is_closed = False
@@ -96,7 +104,7 @@ class GeneIndexing:
         self._folder.clean()
         for dataset, key in zip(datasets, self._study.shown_matrices, strict=True):
             # Others when a gene is searched for in them.
-            dataset.indices.searched = lambda key, dataset=dataset: self._want(dataset, key)  # type: ignore[misc]
+            dataset.indices.searched = partial(self._want, dataset)
             if key and is_worth_indexing(dataset.matrices[key]):
                 self._want(dataset, key)
         self._thread.start()
@@ -119,35 +127,53 @@ class GeneIndexing:
         if self._thread.is_alive():
             self._thread.join()
 
-    def _want(self, dataset: Dataset, key: str) -> None:
+    def _want(self, dataset: Dataset, key: str, damaged: int | None = None) -> None:
+        own = dataset.path, key
         with self._lock:
-            known = self._progress.get((dataset.path, key))
+            known = self._progress.get(own)
+            has_failed = known is not None and known.state is IndexState.FAILED
+            if has_failed and time.monotonic() < self._given_up[own] + PAUSE:
+                return
             # One that is ready and wanted all the same is damaged, gone, or of a file that was changed.
-            if known is None or known.state is IndexState.READY:
-                self._progress[dataset.path, key] = Progress(dataset.path.name, key)
-                self._wanted.put((dataset, key, known is not None))
+            if known is None or has_failed or known.state is IndexState.READY:
+                self._progress[own] = Progress(dataset.path.name, key)
+                self._wanted.put((dataset, key, damaged))
 
     def _run(self) -> None:
         while (wanted := self._wanted.get()) is not None and not self._is_closed:
-            dataset, key, is_damaged = wanted
+            dataset, key, damaged = wanted
             progress = self._progress[dataset.path, key]
             try:
-                self._give(dataset, key, progress, is_damaged=is_damaged)
+                self._give(dataset, key, progress, damaged)
             except (IscanError, OSError) as error:
-                progress.message, progress.state = str(error), IndexState.FAILED
-                if not self._is_closed:
-                    where = {"file": dataset.path.name, "matrix": key}
-                    tell("no gene index, genes are searched for", level=logging.WARNING, **where, why=str(error))
+                self._give_up(dataset, key, progress, str(error))
+            except Exception as error:
+                # Such as too little memory. Nobody else would see it, and this thread has more to do.
+                log.exception("The gene index of %s in %s failed.", key, dataset.path.name)
+                self._give_up(
+                    dataset,
+                    key,
+                    progress,
+                    f"Something went wrong ({type(error).__name__}); the server's log has the details.",
+                )
 
-    def _give(self, dataset: Dataset, key: str, progress: Progress, *, is_damaged: bool) -> None:
+    def _give_up(self, dataset: Dataset, key: str, progress: Progress, why: str) -> None:
+        self._given_up[dataset.path, key] = time.monotonic()
+        progress.message, progress.state = why, IndexState.FAILED
+        if not self._is_closed:
+            where = {"file": dataset.path.name, "matrix": key}
+            tell("no gene index, genes are searched for", level=logging.WARNING, **where, why=why)
+
+    def _give(self, dataset: Dataset, key: str, progress: Progress, damaged: int | None) -> None:
+        if not dataset.is_unchanged():
+            raise IscanError(f"{dataset.path} was changed after it was opened. Restart the server to read it anew.")
         matrix = dataset.matrices[key]
         digest = index_key(matrix, dataset.stamp)
-        if is_damaged:
-            dataset.indices.ready.pop(key, None)
-            self._folder.remove(digest)
-        index = self._folder.open(digest, matrix.shape)
+        # What the worker finds damaged, under the lock of the folder, it makes again.
+        index = self._folder.open(digest, matrix.shape) if damaged is None else None
         if index is None:
-            self._make({"path": str(dataset.path), "matrix": key, "key": digest}, progress)
+            order = {"path": str(dataset.path), "matrix": key, "key": digest, "damaged": damaged}
+            self._make(order, progress)
             index = self._folder.open(digest, matrix.shape)
         if index is None:
             raise IscanError("The index was not there when it was made.")

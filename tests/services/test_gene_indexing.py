@@ -16,18 +16,17 @@ import pytest
 from iscan_dash.core.study import Study, gene_index
 from iscan_dash.core.study.gene_index import index_key
 from iscan_dash.errors import StorageError
-from iscan_dash.services import gene_index_folder
+from iscan_dash.services import gene_index_folder, gene_indexing
 from iscan_dash.services.gene_index_folder import ENDING, IndexFolder
 from iscan_dash.services.gene_indexing import GeneIndexing, IndexState, Progress
 from tests.conftest import Opener
+from tests.limits import no_more_files, posix
 from tests.services.test_faults import small_disk
 from tests.studies import some_counts, write_study
 
 CHECKOUT = Path(__file__).parents[2]
 MOST = 1_000_000_000
 LARGE = (20_000, 400)
-
-posix = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 
 Indexing = Callable[..., GeneIndexing]
 
@@ -158,6 +157,61 @@ def test_there_are_none_when_they_are_switched_off(
     assert not folder.exists()
 
 
+class TestAgain:
+    """What was given up is tried again when a gene is searched for after a pause."""
+
+    def test_after_a_fault_that_is_over(
+        self, file: Path, folder: Path, open_files: Opener, indexing: Indexing, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder.write_text("a file")
+        study = open_files(file)
+        own = indexing(study)
+        until(own, IndexState.FAILED)
+        folder.unlink()
+        study.gene("GENE1")
+        assert [one.state for one in own.progress()] == [IndexState.FAILED]
+        monkeypatch.setattr(gene_indexing, "PAUSE", 0)
+        study.gene("GENE2")
+        until(own, IndexState.READY)
+        check_genes(study)
+
+    @posix
+    def test_what_cannot_be_read_for_a_while_is_not_made_again(
+        self, file: Path, folder: Path, open_files: Opener, indexing: Indexing, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        study = open_files(file)
+        own = indexing(study)
+        until(own, IndexState.READY)
+        (made,) = folder.glob(f"*{ENDING}")
+        before = made.stat()
+        with no_more_files():
+            values = study.gene("GENE1").values
+            assert "Too many open files" in until(own, IndexState.FAILED).message
+        np.testing.assert_array_equal(values, some_counts(60, 8)[:, 1])
+        monkeypatch.setattr(gene_indexing, "PAUSE", 0)
+        study.gene("GENE2")
+        until(own, IndexState.READY)
+        after = made.stat()
+        assert (after.st_ino, after.st_ctime_ns > before.st_ctime_ns) == (before.st_ino, True)
+        assert after.st_size == before.st_size
+
+    def test_what_nobody_expected_ends_one_index_and_not_those_to_come(
+        self, file: Path, open_files: Opener, indexing: Indexing, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        study = open_files(file)
+        own = indexing(study)
+        until(own, IndexState.READY)
+        study.datasets[0].indices.searched("layers/none", None)
+        end = time.monotonic() + 10
+        while (failed := own.progress()[-1]).state is not IndexState.FAILED:
+            assert time.monotonic() < end
+        assert failed.message == "Something went wrong (KeyError); the server's log has the details."
+        assert "KeyError: 'layers/none'" in caplog.text
+        study.gene("GENE3", "layers/other")
+        while own.progress()[-1].state is not IndexState.READY:
+            assert time.monotonic() < end
+
+
 class TestDamage:
     def test_one_that_was_cut_short_is_made_again(
         self, file: Path, folder: Path, open_files: Opener, indexing: Indexing
@@ -185,6 +239,27 @@ class TestDamage:
         assert made.read_bytes() == whole
         check_genes(study)
 
+    def test_one_that_another_server_has_made_again_is_kept(self, file: Path, folder: Path, open_files: Opener) -> None:
+        dataset = open_files(file).datasets[0]
+        key = index_key(dataset.matrices["X"], dataset.stamp)
+
+        def make(damaged: int | None) -> tuple[int, bytes]:
+            IndexFolder(folder, MOST).make(dataset, "X", key, lambda _: None, lambda: None, damaged=damaged)
+            return made.stat().st_ino, made.read_bytes()
+
+        made = folder / f"{key}{ENDING}"
+        whole = make(None)
+        # Held open, so that no other file gets its number.
+        with made.open("r+b") as stored:
+            assert make(3) == whole
+            stored.seek(20)
+            stored.write(bytes([whole[1][20] ^ 1]))
+            stored.flush()
+            assert make(7)[0] == whole[0]
+            again = make(0)
+        assert again[0] != whole[0]
+        assert again[1] == whole[1]
+
     def test_that_of_a_file_that_was_exchanged_is_not_used(
         self, file: Path, folder: Path, open_files: Opener, indexing: Indexing
     ) -> None:
@@ -209,6 +284,18 @@ class TestDamage:
         failed = until(indexing(study), IndexState.FAILED)
         assert "was changed after it was opened" in failed.message
         assert not folder.exists()
+
+    def test_one_of_a_file_that_is_changed_while_it_is_used_is_kept_and_not_used(
+        self, file: Path, folder: Path, open_files: Opener, indexing: Indexing
+    ) -> None:
+        study = open_files(file)
+        own = indexing(study)
+        until(own, IndexState.READY)
+        names = kept(folder)
+        file.touch()
+        check_genes(study)
+        assert "was changed after it was opened" in until(own, IndexState.FAILED).message
+        assert kept(folder) == names
 
 
 @posix

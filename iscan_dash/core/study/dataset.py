@@ -210,15 +210,17 @@ class Dataset:
 
     def gene(self, matrix: str, column: int, tell: Tell = lambda _: None) -> np.ndarray:
         """Read one gene for all cells, by the index of the matrix when there is one; see `Matrix.gene`."""
-        index = self._index(matrix)
+        index, damaged = self._index(matrix), None
         if index is not None:
             try:
                 return index.gene(column)
             except (DamagedIndex, OSError) as error:
-                log.warning("%s: genes are searched for in %s until there is a new index.", error, self.path.name)
+                log.warning("%s: genes are searched for in %s until the index can be read.", error, self.path.name)
                 self.indices.ready.pop(matrix, None)
+                # Anything else, such as too many open files, says nothing about the index.
+                damaged = column if isinstance(error, DamagedIndex) else None
         if self.is_searched(matrix):
-            self.indices.searched(matrix)
+            self.indices.searched(matrix, damaged)
         return self.matrices[matrix].gene(column, tell)
 
     def _index(self, matrix: str) -> GeneIndex | None:

@@ -108,11 +108,12 @@ class IndexShelf:
     ready
         Those that are there, by the key of the matrix.
     searched
-        Is told the key of a matrix that has none, and is searched.
+        Is told the key of a matrix that has none, and is searched; and the column of a gene that is damaged in the one
+        it had, if that is why.
     """
 
     ready: dict[str, GeneIndex] = field(default_factory=dict)
-    searched: Callable[[str], None] = lambda _: None
+    searched: Callable[[str, int | None], None] = lambda _matrix, _column: None
 
 
 def is_worth_indexing(matrix: Matrix) -> bool:
