@@ -150,12 +150,8 @@ class GeneIndexing:
             except Exception as error:
                 # Such as too little memory. Nobody else would see it, and this thread has more to do.
                 log.exception("The gene index of %s in %s failed.", key, dataset.path.name)
-                self._give_up(
-                    dataset,
-                    key,
-                    progress,
-                    f"Something went wrong ({type(error).__name__}); the server's log has the details.",
-                )
+                why = f"Something went wrong ({type(error).__name__}); the server's log has the details."
+                self._give_up(dataset, key, progress, why)
 
     def _give_up(self, dataset: Dataset, key: str, progress: Progress, why: str) -> None:
         self._given_up[dataset.path, key] = time.monotonic()

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -84,6 +85,15 @@ def until(own: GeneIndexing, state: IndexState, n_matrices: int = 1) -> Progress
     raise AssertionError(f"not {state}: {own.progress()}")
 
 
+def until_last(own: GeneIndexing, state: IndexState) -> Progress:
+    """Wait until the one that was wanted last has come so far, whatever became of the others."""
+    end = time.monotonic() + 60
+    while (found := own.progress()[-1]).state is not state:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    return found
+
+
 def until_begun(folder: Path) -> None:
     end = time.monotonic() + 30
     while not list(folder.glob("*.part")):
@@ -100,8 +110,24 @@ def check_genes(study: Study) -> None:
 
 
 def workers() -> list[psutil.Process]:
-    mark = "iscan_dash.services.gene_index_worker"
-    return [own for own in psutil.Process().children(recursive=True) if own.is_running() and mark in own.cmdline()]
+    return [own for own in psutil.Process().children(recursive=True) if is_worker(own)]
+
+
+def is_worker(process: psutil.Process) -> bool:
+    try:
+        return "iscan_dash.services.gene_index_worker" in process.cmdline()
+    except psutil.Error:
+        # It has ended.
+        return False
+
+
+def held(folder: Path) -> psutil.Process:
+    """Hold the process that makes an index as soon as it has begun."""
+    until_begun(folder)
+    (worker,) = workers()
+    worker.suspend()
+    assert list(folder.glob("*.part")), "the index was made before its process was held"
+    return worker
 
 
 def kept(folder: Path) -> list[str]:
@@ -186,7 +212,7 @@ class TestAgain:
         before = made.stat()
         with no_more_files():
             values = study.gene("GENE1").values
-            assert "Too many open files" in until(own, IndexState.FAILED).message
+            assert "cannot be read: Too many open files." in until(own, IndexState.FAILED).message
         np.testing.assert_array_equal(values, some_counts(60, 8)[:, 1])
         monkeypatch.setattr(gene_indexing, "PAUSE", 0)
         study.gene("GENE2")
@@ -202,14 +228,13 @@ class TestAgain:
         own = indexing(study)
         until(own, IndexState.READY)
         study.datasets[0].indices.searched("layers/none", None)
-        end = time.monotonic() + 10
-        while (failed := own.progress()[-1]).state is not IndexState.FAILED:
-            assert time.monotonic() < end
-        assert failed.message == "Something went wrong (KeyError); the server's log has the details."
+        assert (
+            until_last(own, IndexState.FAILED).message
+            == "Something went wrong (KeyError); the server's log has the details."
+        )
         assert "KeyError: 'layers/none'" in caplog.text
         study.gene("GENE3", "layers/other")
-        while own.progress()[-1].state is not IndexState.READY:
-            assert time.monotonic() < end
+        assert until_last(own, IndexState.READY).matrix == "layers/other"
 
 
 class TestDamage:
@@ -305,9 +330,7 @@ class TestKilled:
     ) -> None:
         study = open_files(large_file)
         own = indexing(study)
-        until_begun(folder)
-        (worker,) = workers()
-        worker.kill()
+        held(folder).kill()
         assert "ended with code -9" in until(own, IndexState.FAILED).message
         assert [Path(name).suffix for name in kept(folder)] == [".part"]
         assert study.gene("GENE7").values.tolist() == study.datasets[0].file["X"][:, 7].astype("f4").tolist()
@@ -328,10 +351,11 @@ class TestKilled:
             "time.sleep(60)"
         )
         server = subprocess.Popen([sys.executable, "-c", serve], cwd=CHECKOUT)
-        until_begun(folder)
-        (worker,) = workers()
+        worker = held(folder)
         server.send_signal(how)
         server.wait(10)
+        assert kept(folder) != []
+        worker.resume()
         worker.wait(10)
         assert kept(folder) == []
 
@@ -339,8 +363,9 @@ class TestKilled:
         self, large_file: Path, folder: Path, open_files: Opener, indexing: Indexing
     ) -> None:
         own = indexing(open_files(large_file))
-        until_begun(folder)
+        worker = held(folder)
         begun = time.monotonic()
+        threading.Timer(0.2, worker.resume).start()
         own.close()
         assert time.monotonic() - begun < 4
         assert kept(folder) == []
@@ -350,9 +375,10 @@ class TestKilled:
 def test_two_servers_make_it_once(large_file: Path, folder: Path, open_files: Opener, indexing: Indexing) -> None:
     studies = [open_files(large_file) for _ in range(2)]
     first = indexing(studies[0])
-    until_begun(folder)
+    worker = held(folder)
     second = indexing(studies[1])
     until(second, IndexState.WAITS)
+    worker.resume()
     made = until(first, IndexState.READY)
     assert until(second, IndexState.READY).size == made.size
     assert [Path(name).suffix for name in kept(folder)] == [ENDING]
