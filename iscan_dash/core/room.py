@@ -70,7 +70,7 @@ class Room:
             self._held += n_bytes
             if most is not None:
                 own = [other for other in self._kept if other[0] is place[0]]
-                self._drop(own[: len(own) - most])
+                self._drop(own[: max(0, len(own) - most)])
             while self._held > self.most and len(self._kept) > 1:
                 self._drop([next(iter(self._kept))])
 

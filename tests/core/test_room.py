@@ -3,6 +3,8 @@
 import random
 import threading
 
+import pytest
+
 from iscan_dash.core.room import OVERHEAD, Room
 
 
@@ -49,6 +51,15 @@ def test_a_shelf_has_its_own_limit() -> None:
     assert (shelf.get(3), room.held) == (None, OVERHEAD)
     room.clear()
     assert (other.get(0), room.held) == (None, 0)
+
+
+@pytest.mark.parametrize("most", [1, 3, 4, 8])
+def test_a_shelf_fills_up_to_its_limit(most: int) -> None:
+    shelf = Room(1_000_000).shelf(most)
+    for number in range(2 * most + 2):
+        shelf.put(number, number, 0)
+        remain = [own for own in range(number + 1) if shelf.get(own) is not None]
+        assert remain == list(range(number + 1))[-most:]
 
 
 def test_many_threads() -> None:
