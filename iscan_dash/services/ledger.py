@@ -1,5 +1,6 @@
 """The ledger: a user's annotations of a study as they stand, and the events that made them."""
 
+import logging
 import threading
 import time
 from collections import deque
@@ -49,6 +50,8 @@ UNDO_DEPTH = 200
 ROOM = 512 << 20
 KEEP_DELETED = timedelta(days=30)
 NEWER_EDITS = "There are newer edits. Use the history or the list of deleted annotations instead."
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -225,12 +228,19 @@ class Ledger:
             return place
 
     def call_user(self, name: str) -> None:
-        """Take note of what others call the user by now."""
+        """Take note of what others call the user by now.
+
+        A name that cannot be written is left for the next call: nobody is kept from looking by a full disk.
+        """
         if name == self.user_name:
             return
-        self.user_name = name
         if self._opened and self._events:
-            self._collection.set_setting("user", {"id": self.user, "name": name})
+            try:
+                self._collection.set_setting("user", {"id": self.user, "name": name})
+            except StorageError as error:
+                log.warning("%s", error)
+                return
+        self.user_name = name
 
     def kept(self, key: str) -> Any:
         """Return what `keep` kept of the user's, None when nothing was."""

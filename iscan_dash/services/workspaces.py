@@ -67,11 +67,9 @@ class Workspaces:
     @contextmanager
     def using(self, user: str, user_name: str) -> Iterator[Workspace]:
         """Use the workspace of a user, which is not put away meanwhile; see `enter` for the parameters."""
-        workspace = self.enter(user, user_name)
-        try:
+        with self._of_user.using(user) as workspace:
+            workspace.call_user(user_name)
             yield workspace
-        finally:
-            self.leave(user)
 
     def enter(self, user: str, user_name: str) -> Workspace:
         """Return the workspace of a user, which is there until `leave` is called as often.
@@ -84,7 +82,11 @@ class Workspaces:
             What others call them now.
         """
         workspace = self._of_user.enter(user)
-        workspace.call_user(user_name)
+        try:
+            workspace.call_user(user_name)
+        except BaseException:
+            self.leave(user)
+            raise
         return workspace
 
     def leave(self, user: str, *, as_used: bool = True) -> None:

@@ -1,5 +1,6 @@
 """Several users on one study: each edits their own, and sees what the others have."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from iscan_dash.core.annotations.combine import CombineRecipe
 from iscan_dash.core.study import open_study
 from iscan_dash.errors import EditConflict, StorageError, UnknownColumn
-from iscan_dash.services import shared
+from iscan_dash.services import drafts, shared
 from iscan_dash.services.workspace import Source, Workspace
 from iscan_dash.services.workspaces import Workspaces
 from tests.studies import write_study
@@ -117,6 +118,20 @@ class TestTwoUsers:
         assert bob.undoable() is None
         assert names(ada) == (["hers"], [])
 
+    def test_whose_name_cannot_be_written_look_on_and_have_it_later(
+        self, workspaces: Workspaces, ada: Workspace, bob: Workspace, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        ada.create_from_existing("hers", [FATE], RECIPE)
+        folder = ada.place.folder
+        folder.rename(folder.with_name("away"))
+        with workspaces.using("ada-id", "Ada L.") as looking:
+            assert names(looking) == (["hers"], [])
+        assert "The setting was not saved" in caplog.text
+        folder.with_name("away").rename(folder)
+        assert bob.others()[0].live.owner == "Ada"
+        workspaces.enter("ada-id", "Ada L.")
+        assert bob.others()[0].live.owner == "Ada L."
+
     def test_keep_their_work_under_another_name_of_theirs(self, workspaces: Workspaces, ada: Workspace) -> None:
         made = ada.create_from_existing("hers", [FATE], RECIPE)
         renamed = workspaces.enter("ada-id", "Ada L.")
@@ -127,6 +142,28 @@ class TestTwoUsers:
         assert (seen.live.name, seen.live.owner) == ("hers", "Ada L.")
         assert [event.author for event in ada.history(made.id)] == ["Ada L.", "Ada"]
         assert ada.undo().description == "Description changed"
+
+
+class TestAway:
+    @pytest.fixture
+    def left(
+        self, workspaces: Workspaces, ada: Workspace, bob: Workspace, monkeypatch: pytest.MonkeyPatch
+    ) -> Workspaces:
+        """The workspaces of two users with saved drafts, who may be put away."""
+        monkeypatch.setattr(drafts, "DELAY", 0.01)
+        for workspace, name in ((ada, "hers"), (bob, "his")):
+            workspace.create_from_existing(name, [FATE], RECIPE)
+            for _ in range(2000):
+                if workspace.is_saved:
+                    break
+                time.sleep(0.005)
+            workspaces.leave(workspace.user)
+        return workspaces
+
+    def test_who_could_not_come_in_can_be_put_away(self, left: Workspaces) -> None:
+        with pytest.raises(TypeError, match="not JSON serializable"):
+            left.enter("ada-id", b"Ada L.")  # type: ignore[arg-type]
+        assert sorted(left.put_idle_away(0)) == ["ada-id", "bob-id"]
 
 
 class TestOfUser:
