@@ -114,12 +114,13 @@ class Collection:
     def close(self) -> None:
         """Close the files and let others have them."""
         with self._lock:
-            if self._journal is not None:
-                self._journal.close()
-                self._journal = None
-            if self._guard is not None:
-                self._guard.release()
-                self._guard = None
+            journal, guard, self._journal, self._guard = self._journal, self._guard, None, None
+            try:
+                if journal is not None:
+                    journal.close()
+            finally:
+                if guard is not None:
+                    guard.release()
 
     # -- journal -------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """Things that are made when somebody needs them, and put away when nobody did for a while."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -8,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -94,7 +97,10 @@ class WhileUsed(Generic[T]):
             return {name: place.thing for name, place in self._places.items() if place.thing is not None}
 
     def put_idle_away(self, seconds: float) -> list[str]:
-        """Put away what nobody used for so long, and return the names of what is gone."""
+        """Put away what nobody used for so long, and return the names of what is gone.
+
+        What fails at it stays, which is logged, and is tried again the next time.
+        """
         gone = []
         with self._lock:
             places = list(self._places.items())
@@ -105,7 +111,12 @@ class WhileUsed(Generic[T]):
                 # Whoever comes from here on waits for the lock, and makes it anew.
                 if place.thing is None or not self._is_idle(place, seconds):
                     continue
-                if self._put_away(name, place.thing):
+                try:
+                    is_gone = self._put_away(name, place.thing)
+                except Exception as error:
+                    log.error("%s was not put away.", name, exc_info=error)
+                    continue
+                if is_gone:
                     place.thing = None
                     gone.append(name)
             with self._lock:

@@ -1,5 +1,6 @@
 """The workspaces of everyone who works on one open study."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,8 @@ from iscan_dash.services.ledger import ROOM
 from iscan_dash.services.shared import SharedAnnotations
 from iscan_dash.services.while_used import WhileUsed
 from iscan_dash.services.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 
 class Workspaces:
@@ -124,7 +127,7 @@ class Workspaces:
     def close(self) -> None:
         """Write what is unsaved and close the files."""
         for workspace in self.here().values():
-            workspace.close()
+            _close(workspace)
         self.study.close()
 
     def _make(self, user: str) -> Workspace:
@@ -142,5 +145,13 @@ class Workspaces:
     def _put_away(self, user: str, workspace: Workspace) -> bool:
         if not workspace.is_saved or not self.before_leaving(user, workspace):
             return False
-        workspace.close()
+        _close(workspace)
         return True
+
+
+def _close(workspace: Workspace) -> None:
+    """Close a workspace, which nobody uses from here on even if that fails; others do not wait for it."""
+    try:
+        workspace.close()
+    except Exception as error:
+        log.error("The drafts of %s were not closed as they should be.", workspace.user_name, exc_info=error)

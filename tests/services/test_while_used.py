@@ -63,6 +63,21 @@ def test_what_objects_stays() -> None:
     assert set(kept.all()) == {"a"}
 
 
+def test_what_fails_at_going_stays_alone(caplog: pytest.LogCaptureFixture) -> None:
+    def put_away(name: str, _thing: Thing) -> bool:
+        if name == "a":
+            raise MemoryError
+        return True
+
+    kept = WhileUsed(Thing, put_away)
+    for name in "abc":
+        kept.enter(name)
+        kept.leave(name)
+    assert kept.put_idle_away(0) == ["b", "c"]
+    assert set(kept.all()) == {"a"}
+    assert "a was not put away." in caplog.text and "MemoryError" in caplog.text
+
+
 def test_what_cannot_be_made_leaves_nothing() -> None:
     def make(_name: str) -> Thing:
         raise OSError("no disk")

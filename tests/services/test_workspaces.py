@@ -1,5 +1,6 @@
 """Several users on one study: each edits their own, and sees what the others have."""
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -164,6 +165,25 @@ class TestAway:
         with pytest.raises(TypeError, match="not JSON serializable"):
             left.enter("ada-id", b"Ada L.")  # type: ignore[arg-type]
         assert sorted(left.put_idle_away(0)) == ["ada-id", "bob-id"]
+
+    @pytest.mark.skipif(os.name != "posix", reason="descriptors as POSIX has them")
+    @pytest.mark.parametrize("how", ["put away", "close"])
+    def test_what_fails_at_closing_is_used_no_more(
+        self, left: Workspaces, ada: Workspace, bob: Workspace, how: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        # The lock cannot be given back.
+        os.close(ada._collection._guard._context.lock_file_fd)  # type: ignore[union-attr, arg-type]
+        if how == "put away":
+            assert sorted(left.put_idle_away(0)) == ["ada-id", "bob-id"]
+            assert left.here() == {}
+        else:
+            left.close()
+        assert "The drafts of Ada were not closed as they should be." in caplog.text
+        # Others may have all drafts now.
+        again = open_all(bob.study.datasets[0].path)
+        assert names(again.enter("bob-id", "Bob")) == (["his"], ["hers"])
+        again.enter("ada-id", "Ada").create_from_existing("hers too", [FATE], RECIPE)
+        again.close()
 
 
 class TestOfUser:
