@@ -16,6 +16,7 @@
     ├── ClusterError          a cluster cannot be reached, was lost, or has other versions
     ├── UserRefused           a user's name or password breaks a rule
     ├── SettingsConflict      two settings ask for what cannot be had together
+    ├── ServerStopping        whoever asks comes too late
     └── StorageError          a draft or journal cannot be read or written
 
 The page and the command line show the sentence; the log has the rest. Anything that is not an ``IscanError`` is a
@@ -155,6 +156,10 @@ class UserRefused(IscanError, ValueError):
 # Not a ValueError: pydantic would wrap the sentence in a report of its own.
 class SettingsConflict(IscanError):
     """Two settings ask for what cannot be had together."""
+
+
+class ServerStopping(IscanError):
+    """The server is being stopped and takes nobody in."""
 
 
 class StorageError(IscanError):

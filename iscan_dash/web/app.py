@@ -1,5 +1,6 @@
 """Make the application: one study, one server."""
 
+import contextlib
 import logging
 import os
 import threading
@@ -17,7 +18,7 @@ from pydantic import ValidationError
 from iscan_dash import __version__
 from iscan_dash.core.references import Registry
 from iscan_dash.core.study import open_study
-from iscan_dash.errors import GeneNotRead, IscanError
+from iscan_dash.errors import GeneNotRead, IscanError, ServerStopping
 from iscan_dash.logs import tell
 from iscan_dash.services.gene_indexing import GeneIndexing
 from iscan_dash.services.gene_sets import GeneSetCollections
@@ -154,8 +155,7 @@ def create_app(settings: Settings) -> Dash:
         target=_warm_up, args=(services, settings.fixed_user), name="warm-up", daemon=True
     )
     services.warm_up.start()
-    if settings.idle_minutes:
-        services.watch(60 * settings.idle_minutes)
+    services.watch(60 * settings.idle_minutes)
     tell(
         "started",
         version=__version__,
@@ -190,7 +190,10 @@ def _layout(services: Services) -> Any:
 def _warm_up(services: Services, fixed_user: str | None) -> None:
     """Do what the first page needs while the browser is still on its way."""
     # Whoever comes first shares what is read of the study; a user who is known already gets the rest too.
-    with services.at_desk(fixed_user or "", fixed_user or "nobody") as desk:
+    with (
+        contextlib.suppress(ServerStopping),
+        services.at_desk(fixed_user or "", fixed_user or "nobody") as desk,
+    ):
         _warm_up_at(desk, services, fixed_user)
 
 

@@ -10,7 +10,6 @@ import flask
 import orjson
 from pydantic import BaseModel, Field, ValidationError
 
-from iscan_dash.core.study.long_searches import TooManySearches
 from iscan_dash.errors import IscanError
 from iscan_dash.services.export import distinct, export_lines
 from iscan_dash.web import (
@@ -26,7 +25,7 @@ from iscan_dash.web import (
 )
 from iscan_dash.web.forms import CopyForm
 from iscan_dash.web.plots import ColourBy
-from iscan_dash.web.security import LARGEST_UPLOAD, takes_body
+from iscan_dash.web.security import LARGEST_UPLOAD, status_of, takes_body
 from iscan_dash.web.services import Services
 
 BOOTSTRAP = Path(str(find_spec("flask_bootstrap").origin)).parent / "static" / "bootstrap5"  # type: ignore[union-attr]
@@ -59,7 +58,7 @@ def register(server: flask.Flask, services: Services) -> None:
     @routes.errorhandler(IscanError)
     def explain(error: IscanError) -> flask.Response:
         request_log.refused(error)
-        return _json({"error": str(error)}, 503 if isinstance(error, TooManySearches) else 400)
+        return _json({"error": str(error)}, status_of(error))
 
     @routes.errorhandler(ValidationError)
     def refuse(error: ValidationError) -> flask.Response:

@@ -14,6 +14,8 @@ from dash.exceptions import DependencyException
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from iscan_dash.core.study.long_searches import TooManySearches
+from iscan_dash.errors import IscanError, ServerStopping
 from iscan_dash.logs import tell
 from iscan_dash.settings import LOOPBACK_HOSTS, Settings
 
@@ -65,6 +67,11 @@ def refusal(sentence: str, status: int) -> flask.Response:
     return flask.Response(
         orjson.dumps({"error": sentence}), status, mimetype="application/json", headers={"Cache-Control": "no-store"}
     )
+
+
+def status_of(error: IscanError) -> int:
+    """Return the status of an answer that explains an error."""
+    return 503 if isinstance(error, ServerStopping | TooManySearches) else 400
 
 
 def register(server: flask.Flask, app: Dash, settings: Settings) -> None:

@@ -7,11 +7,11 @@ import orjson
 from dash import ClientsideFunction, Dash, Input, dcc
 from pydantic import BaseModel, Field, ValidationError
 
-from iscan_dash.core.study.long_searches import TooManySearches
 from iscan_dash.errors import IscanError, SelectionRefused
 from iscan_dash.services.filter_data import filter_columns, filter_genes, filter_histogram, filter_values
 from iscan_dash.services.selection_actions import ACTION
 from iscan_dash.web.ids import Selection, Shell
+from iscan_dash.web.security import status_of
 from iscan_dash.web.services import Services
 
 
@@ -49,8 +49,9 @@ def register_routes(server: flask.Flask, services: Services) -> None:
     @routes.errorhandler(IscanError)
     def explain(error: IscanError) -> flask.Response:
         position = error.position if isinstance(error, SelectionRefused) else None
-        status = 503 if isinstance(error, TooManySearches) else 400
-        return _json({"error": str(error), "code": getattr(error, "code", None), "position": position}, status)
+        return _json(
+            {"error": str(error), "code": getattr(error, "code", None), "position": position}, status_of(error)
+        )
 
     @routes.errorhandler(ValidationError)
     def refuse(error: ValidationError) -> flask.Response:

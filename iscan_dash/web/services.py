@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import flask
 
 from iscan_dash.core.references import Registry
-from iscan_dash.errors import IscanError, StorageError
+from iscan_dash.errors import GeneNotRead, IscanError, ServerStopping, StorageError
 from iscan_dash.logs import tell
 from iscan_dash.services.absences import Absences
 from iscan_dash.services.edit_table import EditTable
@@ -48,6 +48,8 @@ MOST_TOLD = 1000
 """Users whose last status is kept while they are away."""
 
 _DESK, _BY_ITSELF = "iscan_desk", "iscan_by_itself"
+
+_NOT_KEPT = "What %s had selected cannot be kept: %s"
 
 log = logging.getLogger(__name__)
 
@@ -248,11 +250,8 @@ class Services:
     @contextmanager
     def at_desk(self, user: str, user_name: str) -> Iterator[Desk]:
         """Use what belongs to a user; see `enter` for the parameters."""
-        desk = self.enter(user, user_name)
-        try:
-            yield desk
-        finally:
-            self.leave(desk)
+        with self.workspaces.using(user, user_name) as workspace:
+            yield self._desk(workspace)
 
     def enter(self, user: str, user_name: str) -> Desk:
         """Return what belongs to a user, which is there until `leave` is called as often.
@@ -263,18 +262,15 @@ class Services:
             Id of the user.
         user_name
             What others call them now.
+
+        Raises
+        ------
+        ServerStopping
+            Nobody is let in any more.
         """
         workspace = self.workspaces.enter(user, user_name)
         try:
-            with self._lock:
-                opening = self._opening.setdefault(user, threading.Lock())
-            # One that comes back is made ready first, which takes as long as evaluating what was selected.
-            with opening:
-                desk = self._desks.get(user)
-                if desk is None:
-                    desk = self._desks[user] = self._made(workspace)
-                    self._told.pop(user, None)
-                return desk
+            return self._desk(workspace)
         except BaseException:
             self.workspaces.leave(user)
             raise
@@ -283,14 +279,32 @@ class Services:
         """Say that a desk is not used any more; see `Workspaces.leave`."""
         self.workspaces.leave(desk.workspace.user, as_used=as_used)
 
+    def _desk(self, workspace: Workspace) -> Desk:
+        user = workspace.user
+        with self._lock:
+            opening = self._opening.setdefault(user, threading.Lock())
+        # One that comes back is made ready first, which takes as long as evaluating what was selected.
+        with opening:
+            if self.is_closing.is_set():
+                raise ServerStopping("The server is stopping. What you did is kept; load the page again in a moment.")
+            desk = self._desks.get(user)
+            if desk is None:
+                desk = self._made(workspace)
+                with self._lock:
+                    self._desks[user] = desk
+                    self._told.pop(user, None)
+            return desk
+
     def _made(self, workspace: Workspace) -> Desk:
         selections, results = Selections(workspace), OpenedResults(workspace)
+        with self._lock:
+            merge_run = self._merge_runs.setdefault(workspace.user, MergeRun())
         desk = Desk(
             workspace,
             Plots(workspace, selections, results),
             Previews(workspace, selections),
             TableImports(workspace),
-            self._merge_runs.setdefault(workspace.user, MergeRun()),
+            merge_run,
             Offers(workspace),
             selections,
             EditTable(workspace, selections.mask, selections.text, lambda: int(selections.state()["mask_version"])),
@@ -303,8 +317,9 @@ class Services:
         try:
             for part in desk.remembering:
                 part.recall(kept)
-        except StorageError:
-            # The drafts cannot be opened now, which the user is told. The next request tries again.
+        except (StorageError, GeneNotRead):
+            # The drafts cannot be opened now, or a gene was not read: the server stops, or is busy. The user is told,
+            # and the next request tries again.
             raise
         except (ValueError, LookupError, TypeError, IscanError) as error:
             log.warning("What was kept of a user who was away does not fit: %s", type(error).__name__)
@@ -328,8 +343,13 @@ class Services:
         return gone
 
     def watch(self, seconds: float) -> None:
-        """Put away what belongs to users who are away, again and again, until the server stops."""
+        """Put away what belongs to users who are away, again and again, until the server stops; nobody for 0.
+
+        What was kept long ago is forgotten in any case: selections are kept at a stop, too.
+        """
         self._absences.forget_old()
+        if not seconds:
+            return
 
         def look() -> None:
             while not self.is_closing.wait(min(seconds / 4, LOOK)):
@@ -373,7 +393,7 @@ class Services:
             told = own_status(desk) if workspace.is_opened else None
             self._remember(workspace, desk.remembering)
         except (OSError, IscanError) as error:
-            log.warning("What %s had selected cannot be kept: %s", workspace.user_name, error)
+            log.warning(_NOT_KEPT, workspace.user_name, error)
             return False
         with self._lock:
             if told is not None:
@@ -398,27 +418,41 @@ class Services:
     def close(self) -> None:
         """Stop the background work, write what is unsaved and close the files."""
         self.is_closing.set()
-        for desk in self._desks.values():
-            desk.workspace.searches.close()
-        if self.warm_up is not None:
-            # HDF5 does not bear that a file is closed while somebody reads it.
-            self.warm_up.join()
-        self.jobs.close()
-        self.preflights.close()
-        self._prepared.close()
-        self.hashes.close()
-        self.gene_indexing.close()
-        self._expression.close()
-        if self._watch is not None:
-            self._watch.join()
-        for merge_run in self._merge_runs.values():
-            merge_run.close()
-        for desk in self._desks.values():
+        for workspace in self.workspaces.here().values():
+            workspace.searches.close()
+        with self._lock:
+            openings = list(self._opening.values())
+        for opening in openings:
+            # Whoever was let in before has their desk now, and nobody gets one from here on.
+            with opening:
+                pass
+        # HDF5 does not bear that a file is closed while somebody reads it.
+        for thread in (self.warm_up, self._watch):
+            if thread is not None:
+                thread.join()
+        with self._lock:
+            desks, merge_runs = list(self._desks.values()), list(self._merge_runs.values())
+        for stop in (
+            self.jobs.close,
+            self.preflights.close,
+            self._prepared.close,
+            self.hashes.close,
+            self.gene_indexing.close,
+            self._expression.close,
+            *(merge_run.close for merge_run in merge_runs),
+        ):
+            try:
+                stop()
+            except Exception as error:
+                # What is unsaved is written all the same.
+                log.error("%s failed.", stop.__qualname__, exc_info=error)
+        for desk in desks:
             workspace = desk.workspace
             try:
                 # The rest is about this run of the server.
                 self._remember(workspace, (desk.selections, desk.edit_table))
-            except (OSError, IscanError) as error:
-                log.warning("What %s had selected cannot be kept: %s", workspace.user_name, error)
+            except Exception as error:
+                is_known = isinstance(error, OSError | IscanError)
+                log.warning(_NOT_KEPT, workspace.user_name, error, exc_info=not is_known)
         self.workspaces.close()
         tell("stopped")

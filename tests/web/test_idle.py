@@ -1,6 +1,7 @@
 """Users who are away: what was theirs is put away, and is there again with their next request."""
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -14,9 +15,12 @@ from dash import Dash
 from flask.testing import FlaskClient
 
 from iscan_dash.services import drafts
+from iscan_dash.services.absences import KEPT_FOR
 from iscan_dash.services.collection import journals_in
+from iscan_dash.services.gene_searches import GeneSearches, SearchCancelled
 from iscan_dash.services.journal import read_events
 from iscan_dash.services.merge_run import MergeState
+from iscan_dash.services.selections import Selections
 from iscan_dash.settings import Settings
 from iscan_dash.web.app import create_app
 from iscan_dash.web.services import Services
@@ -61,13 +65,14 @@ def services(app: Dash) -> Services:
 def put_away(app: Dash) -> list[str]:
     """Wait until all is saved, and put away what belongs to users who ask for nothing now."""
     wait_until_saved(app)
-    for thread in threading.enumerate():
-        if thread.name == "old-drafts":
-            thread.join()
     return services(app).put_idle_away(0)
 
 
 def wait_until_saved(app: Dash) -> None:
+    """Wait for what keeps users here though they ask for nothing."""
+    for thread in threading.enumerate():
+        if thread.name == "old-drafts":
+            thread.join()
     end = time.monotonic() + 10
     while not all(own.is_saved for own in services(app).workspaces.here().values()) and time.monotonic() < end:
         time.sleep(0.05)
@@ -192,12 +197,14 @@ def test_cells_that_changed_meanwhile_have_another_version(app: Dash) -> None:
 def test_pages_that_ask_by_themselves_do_not_keep_a_user_here(app: Dash) -> None:
     client = browser_of(app, "Ada")
     Page(app, client).create("mine")
+    get(client, "/api/v1/status")
+    wait_until_saved(app)
     act(client, LEIDEN)
+    assert "Ada" not in services(app).put_idle_away(0.25)
     time.sleep(0.3)
     status = get(client, "/api/v1/status")
-    # That this was asked just now does not matter, that something was done 0.3 seconds ago would.
-    assert "Ada" not in services(app).put_idle_away(60)
-    put_away(app)
+    # Something was done 0.3 seconds ago; that this was asked just now does not matter.
+    assert "Ada" in services(app).put_idle_away(0.25)
     assert get(client, "/api/v1/status")["selection"] == status["selection"]
     assert "Ada" not in services(app).workspaces.here()
     # What others do is told all the same.
@@ -264,6 +271,104 @@ def test_a_selection_outlasts_a_restart(make: Apps, tmp_path: Path) -> None:
     client = browser_of(make(**folders), "Ada")
     after = seen(client)
     assert after[1:4] == before[1:4] and after[0]["ticks"] == before[0]["ticks"]
+
+
+def test_what_nobody_expected_keeps_only_that_user_here(
+    make: Apps, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folders = {"annotations_dir": tmp_path / "drafts", "data_dir": tmp_path / "server"}
+    app = make(**folders)
+    for name in ("Ada", "Bob"):
+        act(browser_of(app, name), LEIDEN)
+    with services(app).at_desk("Ada", "Ada") as desk:
+        desk.edit_table.remember = lambda: {"ticks": b"no JSON"}  # type: ignore[method-assign]
+    gone = put_away(app)
+    assert "Bob" in gone and "Ada" not in gone
+    assert "Ada was not put away." in caplog.text and "not JSON serializable" in caplog.text
+    assert act(browser_of(app, "Ada"), DRAW)["can_go_back"]
+
+    # At a stop neither she nor what cannot be tidied keeps drafts of others from being written.
+    Page(app, browser_of(app, "Bob")).create("his")
+    jobs = services(app).jobs
+    assert jobs.n_active() == 0 and jobs._table
+    lock = Path(jobs._guard.lock_file)
+    lock.unlink()
+    lock.mkdir()
+    services(app).close()
+    assert "Jobs.close failed." in caplog.text
+    assert "What Ada had selected cannot be kept" in caplog.text
+    (draft,) = (tmp_path / "drafts").glob("*.csv")
+    assert ',"his"\n' in draft.read_text()
+    lock.rmdir()
+    assert get(browser_of(make(**folders), "Bob"), f"{SELECT}/state")["filters"]
+
+
+def test_nobody_comes_in_while_the_server_stops(make: Apps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = make(annotations_dir=tmp_path / "drafts", data_dir=tmp_path / "server")
+    own, statuses = services(app), []
+    for name in ("Ada", "Bob"):
+        act(browser_of(app, name), LEIDEN)
+    close = GeneSearches.close
+
+    def close_and_come(searches: GeneSearches) -> None:
+        answer = browser_of(app, f"Visitor {len(statuses)}").get("/api/v1/status")
+        assert answer.get_json() == {
+            "error": "The server is stopping. What you did is kept; load the page again in a moment."
+        }
+        statuses.append(answer.status_code)
+        close(searches)
+
+    monkeypatch.setattr(GeneSearches, "close", close_and_come)
+    own.close()
+    assert len(statuses) >= 2 and set(statuses) == {503}
+    assert browser_of(app, "Ada").get(f"{SELECT}/state").status_code == 503
+    assert not [name for name in own._desks if name.startswith("Visitor")]
+
+
+@pytest.mark.parametrize("is_given_up", [False, True])
+def test_who_comes_back_while_the_server_stops_loses_nothing(
+    make: Apps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_given_up: bool
+) -> None:
+    folders = {"annotations_dir": tmp_path / "drafts", "data_dir": tmp_path / "server"}
+    app = make(**folders)
+    state = act(browser_of(app, "Ada"), LEIDEN)
+    assert "Ada" in put_away(app)
+    recall, is_coming, is_closing = Selections.recall, threading.Event(), threading.Event()
+
+    def slow_recall(selections: Selections, kept: dict[str, Any]) -> None:
+        is_coming.set()
+        assert is_closing.wait(10)
+        time.sleep(0.2)
+        if is_given_up:
+            raise SearchCancelled("CD3D")
+        recall(selections, kept)
+
+    monkeypatch.setattr(Selections, "recall", slow_recall)
+    coming = threading.Thread(target=lambda: browser_of(app, "Ada").get(f"{SELECT}/state"))
+    coming.start()
+    assert is_coming.wait(10)
+    closing = threading.Thread(target=services(app).close)
+    closing.start()
+    assert services(app).is_closing.wait(10)
+    is_closing.set()
+    for thread in (coming, closing):
+        thread.join()
+    monkeypatch.undo()
+    assert get(browser_of(make(**folders), "Ada"), f"{SELECT}/state")["filters"] == state["filters"]
+
+
+def test_what_was_kept_long_ago_is_forgotten_where_nobody_is_put_away(make: Apps, tmp_path: Path) -> None:
+    folders = {"annotations_dir": tmp_path / "drafts", "data_dir": tmp_path / "server"}
+    app = make(**folders)
+    for name in ("Ada", "Bob"):
+        act(browser_of(app, name), LEIDEN)
+    services(app).close()
+    folder = services(app)._absences._folder
+    old = services(app)._absences._path("Ada")
+    assert len(list(folder.glob("*.json"))) == 2
+    os.utime(old, (long_ago := time.time() - KEPT_FOR - 60, long_ago))
+    make(**folders)
+    assert not old.exists() and len(list(folder.glob("*.json"))) == 1
 
 
 def test_requests_while_users_are_put_away(make: Apps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
