@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Request, Response
 
-from iscan_dash.web.security import ALIVE, READY
+from iscan_dash.logs import tell
+from iscan_dash.web.security import ALIVE, READY, add_headers, content_security_policy
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -42,10 +43,15 @@ class Below:
             return self._inner(below, start_response)
         if path in {ALIVE, READY}:
             return self._inner(environ, start_response)
-        return self._elsewhere(Request(environ))(environ, start_response)
+        request = Request(environ)
+        response = self._elsewhere(request)
+        add_headers(response, request, content_security_policy([]))
+        return response(environ, start_response)
 
     def _elsewhere(self, request: Request) -> Response:
         if request.path == self._prefix[:-1]:
             query = request.query_string.decode("latin-1")
             return redirect(self._prefix + (f"?{query}" if query else ""), 308)
-        return Response(f"There is nothing here. iscan-dash is at {self._prefix}\n", 404, mimetype="text/plain")
+        sentence = f"There is nothing here. iscan-dash is at {self._prefix}"
+        tell("refused", status=404, reason=sentence)
+        return Response(f"{sentence}\n", 404, mimetype="text/plain")

@@ -13,6 +13,7 @@ from dash import Dash
 from dash.exceptions import DependencyException
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.wrappers import Request, Response
 
 from iscan_dash.core.study.long_searches import TooManySearches
 from iscan_dash.errors import IscanError, ServerStopping
@@ -104,14 +105,8 @@ def register(server: flask.Flask, app: Dash, settings: Settings) -> None:
         return _refuse_write()
 
     @server.after_request
-    def add_headers(response: flask.Response) -> flask.Response:
-        response.headers.update(HEADERS)
-        response.headers["Content-Security-Policy"] = policy
-        if flask.request.is_secure or host_name(flask.request.host) in _LOOPBACK:
-            # Elsewhere browsers ignore it with a complaint.
-            response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        if not flask.request.path.startswith(STATIC):
-            response.headers.setdefault("Cache-Control", "no-store")
+    def add(response: flask.Response) -> flask.Response:
+        add_headers(response, flask.request, policy)
         return response
 
     @server.errorhandler(RequestEntityTooLarge)
@@ -124,6 +119,27 @@ def register(server: flask.Flask, app: Dash, settings: Settings) -> None:
     def no_such_script(_: DependencyException) -> flask.Response:
         # Dash takes a wrong address for a mistake in its own packages.
         return refusal("There is nothing at this address.", 404)
+
+
+def add_headers(response: Response, request: Request, policy: str) -> None:
+    """Forbid the browser what no answer is for.
+
+    Parameters
+    ----------
+    response
+        The answer.
+    request
+        What it answers.
+    policy
+        What the page may load and run; see `content_security_policy`.
+    """
+    response.headers.update(HEADERS)
+    response.headers["Content-Security-Policy"] = policy
+    if request.is_secure or host_name(request.host) in _LOOPBACK:
+        # Elsewhere browsers ignore it with a complaint.
+        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    if not request.path.startswith(STATIC):
+        response.headers.setdefault("Cache-Control", "no-store")
 
 
 def content_security_policy(scripts: list[str]) -> str:

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 import iscan_dash.web
 from iscan_dash.services.accounts import Accounts
 from iscan_dash.web.app import ASSETS
+from iscan_dash.web.security import HEADERS
 from tests.web.conftest import SAME_ORIGIN, MakeApp
 
 WEB = Path(iscan_dash.web.__file__).parent
@@ -50,6 +51,23 @@ def test_what_is_where(client: FlaskClient) -> None:
     for path in ("/cells/", "/cells/annotate", "/cells/healthz", "/healthz", "/readyz", "/cells/_dash-layout"):
         assert client.get(path).status_code == 200, path
     assert client.get("/cells/api/v1/nothing").json == {"error": "There is nothing at /api/v1/nothing for GET."}
+
+
+def test_what_is_elsewhere_has_the_headers_of_all_answers_and_is_logged(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = client.get("/cells/healthz").headers
+    with caplog.at_level("INFO", "iscan_dash"):
+        for path in ("/cells", "/secret"):
+            elsewhere = client.get(path).headers
+            for name in {*HEADERS, "Cache-Control", "Cross-Origin-Opener-Policy"}:
+                assert elsewhere[name] == here[name], (path, name)
+            assert elsewhere["Content-Security-Policy"].startswith("default-src 'self'; script-src 'self';")
+    (refused,) = (record for record in caplog.records if record.getMessage() == "refused")
+    assert refused.fields == {  # type: ignore[attr-defined]
+        "status": 404,
+        "reason": "There is nothing here. iscan-dash is at /cells/",
+    }
 
 
 def test_the_page_names_no_address_elsewhere(client: FlaskClient) -> None:
