@@ -9,6 +9,7 @@
   const EVERY = 500;
   const ask = window.fetch;
   let waiting = 0;
+  let turn = 0; // goes up when nobody waits any more: a look that was under way then is over
   let timer = null;
   let box = null;
 
@@ -26,12 +27,14 @@
   };
 
   function stop() {
+    turn++;
     clearTimeout(timer);
     timer = null;
     hide();
   }
 
   async function look() {
+    const own = turn;
     let found = { searches: [] };
     try {
       const response = await ask(window.iscan.address("/api/v1/genes/searches"));
@@ -39,7 +42,7 @@
     } catch {
       // The server is away: whoever asked it hears of that.
     }
-    if (!waiting) return;
+    if (own !== turn) return;
     if (found.searches.length) show(found);
     else hide();
     timer = setTimeout(look, EVERY);
