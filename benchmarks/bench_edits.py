@@ -23,7 +23,8 @@ from benchmarks.servers import BenchmarkError, Command, machine, serve
 from benchmarks.studies import study
 from iscan_dash.core.annotations.combine import CombineRecipe
 from iscan_dash.core.study import open_study
-from iscan_dash.services.export import export_lines
+from iscan_dash.services.csv_text import table_lines
+from iscan_dash.services.export import export_header
 from iscan_dash.services.journal import read_events
 from iscan_dash.services.workspace import Source, Workspace
 from tests.services.page_client import PageClient
@@ -67,7 +68,7 @@ def durable(path: Path) -> tuple[str, Claim]:
             made = workspace.assign(made.id, rows, f"label {number}", made.version)
             seconds.append(time.perf_counter() - begun)
         begun = time.perf_counter()
-        n_bytes = sum(len(piece.encode()) for piece in export_lines(opened, [made]))
+        n_bytes = sum(len(piece.encode()) for piece in table_lines(opened, [made], export_header(opened, [made])))
         draft = time.perf_counter() - begun
         journal = workspace.place.journal.stat().st_size / len(seconds)
         workspace.close()

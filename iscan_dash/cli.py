@@ -222,7 +222,7 @@ def import_table(data: tuple[Path, ...], table: Path, replace: bool, dry_run: bo
 
     with plain_errors(), _drafts(data, options) as workspace:
         matched = match_table(
-            open_csv_table(table),
+            open_csv_table(table).unmarked(),
             workspace.study,
             workspace.taken_names(),
             id_column=options["id_column"],
@@ -284,7 +284,7 @@ def merge(data: tuple[Path, ...], draft: Path, out: Path, rename: tuple[str, ...
     names = dict(_name_pair(pair) for pair in rename)
     with plain_errors(), opened_study(data, options) as (study, settings):
         matched = match_table(
-            open_csv_table(draft),
+            open_csv_table(draft).unmarked(),
             study,
             {},
             id_column=options["id_column"],

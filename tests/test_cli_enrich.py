@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from iscan_dash.cli import main
+from iscan_dash.core.annotations.csv_table import open_csv_table
 from tests.services.test_enrichments import GOLDEN, needs_golden, write_golden
 from tests.studies import write_study
 
@@ -102,6 +103,29 @@ def test_groups_without_a_test_are_told_of(run: Run, tmp_path: Path) -> None:
     result = run(data, "--gene-sets", sets, "--group-by", "leiden", "-o", out)
     assert "warning: 1 group has fewer than 3 cells and no P-value." in result.output
     assert pd.read_csv(out, comment="#").enrichment_p_value.isna().all()
+
+
+def test_tables_have_no_formulas(run: Run, tmp_path: Path) -> None:
+    obs = {"=by": pd.Categorical(["=0", "-1"] * 3), "sample": pd.Categorical(["@s", "@t"] * 3)}
+    cells = [f"+c{place}" for place in range(6)]
+    data = write_study(tmp_path / "a.h5ad", obs, cells=cells, genes=["CD3D", "LYZ", "NKG7"])
+    sets = tmp_path / "sets.gmt"
+    sets.write_text("=T\t\tCD3D\n'=T\t\tLYZ\n")
+    for options in ((), ("--group-by", "=by")):
+        result = run(data, "--gene-sets", sets, *options, "-o", tmp_path / f"{len(options)}.csv")
+        assert result.exit_code == 0, result.output
+    with (tmp_path / "0.csv").open(newline="") as stream:
+        header, *rows = csv.reader(line for line in stream if not line.startswith("# "))
+    assert header == ["index", "sample", "'=T", "''=T"]
+    assert [row[:2] for row in rows] == [
+        [f"'{cell}", f"'@{sample}"] for cell, sample in zip(cells, "st" * 3, strict=True)
+    ]
+    read = open_csv_table(tmp_path / "0.csv").unmarked()
+    assert [column.name for column in read.columns] == ["index", "sample", "=T", "'=T"]
+    assert list(read.columns[0].levels) == cells
+    with (tmp_path / "2.csv").open(newline="") as stream:
+        _, *rows = csv.reader(line for line in stream if not line.startswith("# "))
+    assert {row[0] for row in rows} == {"'=0", "-1"} and {row[2] for row in rows} == {"'=T", "''=T"}
 
 
 def test_what_is_refused(run: Run, tmp_path: Path) -> None:

@@ -198,6 +198,31 @@ class TestMerge:
         good(run("merge", data, tmp_path / "exported.csv", "-o", tmp_path / "out.h5ad"))
         assert ad.read_h5ad(tmp_path / "out.h5ad").obs["mine"].tolist() == ["T, #1", "Unassigned", "NA"]
 
+    def test_marks_of_formulas_are_for_spreadsheets_only(self, run: Run, tmp_path: Path) -> None:
+        ids, labels = ["=c1", "'=c2", "c3"], ["=1+1", "'=1+1", "-1"]
+        data = write_study(tmp_path / "in.h5ad", cells=ids)
+        by_hand = tmp_path / "hand.csv"
+        by_hand.write_text("index,'=mine\n'=c1,'=1+1\n''=c2,''=1+1\nc3,-1\n")
+        assert good(run("import", data, by_hand))[-1] == '"=mine" is new: 3 of 3 cells are set.'
+        table = exported(run, data)
+        assert table == [
+            ["index", "sample", "'=mine"],
+            ["'=c1", "in", "'=1+1"],
+            ["''=c2", "in", "''=1+1"],
+            ["c3", "in", "-1"],
+        ]
+        assert [row[1] for row in exported(run, data, "--cellxgene")] == ["=mine", *labels]
+        plain = tmp_path / "exported.csv"
+        (draft,) = (tmp_path / "drafts").glob("*.csv")
+        with draft.open(newline="") as stream:
+            assert [row[2] for row in csv.reader(stream) if not row[0].startswith("# ")] == ["=mine", *labels]
+        good(run("export", data, "-o", tmp_path / "marked.csv"))
+        for number, file in enumerate((plain, draft, tmp_path / "marked.csv", by_hand)):
+            good(run("merge", data, file, "-o", tmp_path / f"{number}.h5ad"))
+            assert ad.read_h5ad(tmp_path / f"{number}.h5ad").obs["=mine"].tolist() == labels
+        good(run("import", data, tmp_path / "marked.csv"))
+        assert {tuple(row[2:]) for row in exported(run, data)[1:]} == {("'=1+1",) * 2, ("''=1+1",) * 2, ("-1",) * 2}
+
     def test_several_files(self, run: Run, tmp_path: Path) -> None:
         files = [write_study(tmp_path / f"{name}.h5ad", cells=["c1"]) for name in ("a", "b")]
         (tmp_path / "t.csv").write_text("index,sample,x\nc1,b,T\nc1,a,B\n")

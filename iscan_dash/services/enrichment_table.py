@@ -1,16 +1,14 @@
 """Enrichment analyses as CSV files: a row for each group and set, or a row for each cell."""
 
-import json
 import math
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from iscan_dash import __version__
+from iscan_dash.core.formulas import NOTE, inert_json
 from iscan_dash.core.study import Study
-from iscan_dash.services.csv_text import ROWS, quote, quote_for_reading, row_heads
+from iscan_dash.services.csv_text import ROWS, header_lines, quote_marked, row_heads
 from iscan_dash.services.enrichment_result import EnrichmentResult
 from iscan_dash.services.enrichments import GroupedScores
 from iscan_dash.services.new_file import new_file
@@ -53,16 +51,16 @@ def write_cell_table(path: Path, study: Study, result: EnrichmentResult) -> None
 
 def group_lines(study: Study, grouped: GroupedScores) -> Iterator[str]:
     """Write the statistics of groups as CSV text: comments, then a row for each group and set."""
-    yield from _comments(study, grouped.result, f"groups: {grouped.title}")
+    yield from _comments(study, grouped.result, f"groups: {inert_json(grouped.title)[1:-1]}")
     yield ",".join(GROUP_COLUMNS) + "\n"
     table, sets = grouped.table, grouped.result.sets
     columns = (table.average_expression, table.average_percentage, table.score, table.difference)
     for place, group in enumerate(grouped.groups):
         for number, own in enumerate(sets):
             cells = [
-                quote_for_reading(group.title),
+                quote_marked(group.title),
                 str(group.n),
-                quote_for_reading(own["name"]),
+                quote_marked(own["name"]),
                 str(own["asked"]),
                 str(own["found"]),
                 *(_number(column[place, number]) for column in columns),
@@ -78,13 +76,13 @@ def group_lines(study: Study, grouped: GroupedScores) -> Iterator[str]:
 def cell_lines(study: Study, result: EnrichmentResult) -> Iterator[str]:
     """Write the scores of cells as CSV text: comments, then ``index``, ``sample`` and a column for each set."""
     yield from _comments(study, result)
-    yield ",".join(["index", "sample", *(quote(name) for name in result.names)]) + "\n"
+    yield ",".join(["index", "sample", *map(quote_marked, result.names)]) + "\n"
     mask = result.cells
     scores = result.scores.score
     done = 0
     for start in range(0, study.n_cells, ROWS):
         block = slice(start, start + ROWS)
-        heads: Sequence[str] = row_heads(study, block)
+        heads: Sequence[str] = row_heads(study, block, quote_marked)
         if mask is not None:
             heads = [head for head, is_in in zip(heads, mask[block].tolist(), strict=True) if is_in]
         for first in range(0, len(heads), CELLS_AT_ONCE):
@@ -110,15 +108,8 @@ def p_number(minus_log10_p: float) -> str:
 
 def _comments(study: Study, result: EnrichmentResult, *more: str) -> Iterator[str]:
     recipe = {key: value for key, value in result.recipe.items() if key not in {"sets", "cells"}}
-    lines = (
-        f"iscan-dash {__version__}, {datetime.now(UTC).isoformat(timespec='seconds')}",
-        f"data: {', '.join(dataset.path.name for dataset in study.datasets)}",
-        f"fingerprint: {study.fingerprint}",
-        *more,
-        f"recipe: {json.dumps(recipe, ensure_ascii=False)}",
-    )
-    for line in lines:
-        yield f"# {' '.join(line.splitlines())}\n"
+    for line in header_lines(study, *more, f"recipe: {inert_json(recipe)}", NOTE):
+        yield f"# {line}\n"
 
 
 def _number(value: float) -> str:

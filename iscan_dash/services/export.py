@@ -1,25 +1,21 @@
 """Export annotations as CSV, for this program or for cellxgene.
 
-Labels are written as they are. One that begins with ``=``, ``+``, ``-`` or ``@`` is a formula to a spreadsheet, but
-``+`` also ends the names of cell types and no mark put before it would survive the way back; so a table from somebody
-you do not trust should be opened in a spreadsheet as text (*Data > From text*), not by a double click. So it is of all
-tables that are read again: drafts, exports, results of predictions, scores of cells, and gene sets. The statistics of
-groups are for people to read, and have such texts marked.
+A label that begins with ``=``, ``+``, ``-`` or ``@`` is a formula to a spreadsheet, so all texts are marked (see
+`core.formulas`), and importing takes the marks away. Texts for cellxgene are written as they are: it knows no marks,
+and would show them. So are drafts, which this program and others read again and again.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
-from iscan_dash import __version__
 from iscan_dash.core.annotations import Annotation
 from iscan_dash.core.annotations.names import free_name
+from iscan_dash.core.formulas import NOTE, inert_json
 from iscan_dash.core.study import Study
 from iscan_dash.core.words import counted
 from iscan_dash.errors import UnknownColumn
-from iscan_dash.services.csv_text import table_lines
+from iscan_dash.services.csv_text import header_lines, quote_marked, table_lines
 from iscan_dash.services.new_file import new_file
 
 
@@ -35,7 +31,7 @@ def export_csv(path: Path, study: Study, annotations: Sequence[Annotation], *, f
     annotations
         The annotations, a column each.
     for_cellxgene
-        Leave out the column of samples, which cellxgene would take for an annotation.
+        Leave out the column of samples, which cellxgene would take for an annotation, and the marks of formulas.
 
     Raises
     ------
@@ -80,22 +76,18 @@ def distinct(annotations: Sequence[Annotation]) -> list[Annotation]:
 def export_lines(study: Study, annotations: Sequence[Annotation], *, for_cellxgene: bool = False) -> Iterator[str]:
     """Write annotations as CSV text, block by block: comments, then ``index``, ``sample`` and the annotations.
 
-    All text is quoted, so every label reads back as it is. See `export_csv` for the parameters.
+    All text is quoted and marked, so every label reads back as it is. See `export_csv` for the parameters.
     """
-    return table_lines(study, annotations, export_header(study, annotations), with_samples=not for_cellxgene)
+    header = export_header(study, annotations)
+    if for_cellxgene:
+        return table_lines(study, annotations, header, with_samples=False)
+    return table_lines(study, annotations, [*header, NOTE], quoted=quote_marked)
 
 
 def export_header(study: Study, annotations: Sequence[Annotation]) -> list[str]:
-    """Return the comment that precedes the table, a line each, without ``# ``."""
+    """Return the comment that precedes the table of a draft or an export, a line each, without ``# ``."""
     ids = [{"name": state.live.name, "id": state.id, "version": state.version} for state in annotations]
-    lines = [
-        f"iscan-dash {__version__}, {datetime.now(UTC).isoformat(timespec='seconds')}",
-        f"data: {', '.join(dataset.path.name for dataset in study.datasets)}",
-        f"fingerprint: {study.fingerprint}",
-        f"annotations: {json.dumps(ids, ensure_ascii=False)}",
-    ]
-    # A file's name may have a line break in it, after which the header row would seem to come.
-    return [" ".join(line.splitlines()) for line in lines]
+    return header_lines(study, f"annotations: {inert_json(ids)}")
 
 
 def cellxgene_warnings(annotations: Sequence[Annotation]) -> list[tuple[str, str]]:

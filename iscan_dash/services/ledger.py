@@ -34,8 +34,9 @@ from iscan_dash.errors import (
 )
 from iscan_dash.logs import tell
 from iscan_dash.services.collection import Collection, DraftChanged
+from iscan_dash.services.csv_text import table_lines
 from iscan_dash.services.drafts import Autosaver, DraftPlace, SaveState, SaveStatus, collection_name, file_digest
-from iscan_dash.services.export import export_lines
+from iscan_dash.services.export import export_header
 from iscan_dash.services.journal import Event
 from iscan_dash.services.shared import SharedAnnotations
 
@@ -700,7 +701,7 @@ class Ledger:
 
     def _draft_text(self, states: Mapping[str, Annotation]) -> Iterator[str]:
         annotations = [state for state in states.values() if state.header is not None]
-        return export_lines(self._study, annotations)
+        return table_lines(self._study, annotations, export_header(self._study, annotations))
 
     def _take_over_outside(self) -> None:
         """Make what another program changed in the draft into events; nothing of it is lost."""

@@ -3,14 +3,13 @@
 import json
 import math
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from iscan_dash import __version__
+from iscan_dash.core.formulas import NOTE, inert_json
 from iscan_dash.core.study import Study
-from iscan_dash.services.csv_text import ROWS, quote, row_heads
+from iscan_dash.services.csv_text import ROWS, header_lines, quote_marked, row_heads
 from iscan_dash.services.new_file import new_file
 from iscan_dash.services.prediction_result import REASONS, Prediction
 from iscan_dash.services.results import PredictionResult
@@ -45,19 +44,19 @@ def write_table(path: Path, study: Study, prediction: Prediction, name: str) -> 
 
 def table_lines(study: Study, prediction: Prediction | PredictionResult, name: str) -> Iterator[str]:
     """Write a prediction as CSV text, block by block: comments, then ``index``, ``sample``, labels and `COLUMNS`."""
-    for line in _header(study, prediction):
-        yield f"# {' '.join(line.splitlines())}\n"
-    yield ",".join(["index", "sample", *map(quote, (name, *COLUMNS))]) + "\n"
-    texts = [f",{quote(label)}" for label in prediction.labels]
-    or_unassigned, or_nothing = [*texts, f",{quote(UNASSIGNED)}"], [*texts, ","]
-    why = [f",{quote(reason)}" if reason else "," for reason in REASONS]
+    for line in header_lines(study, f"recipe: {inert_json(prediction.recipe)}", NOTE):
+        yield f"# {line}\n"
+    yield ",".join(["index", "sample", *map(quote_marked, (name, *COLUMNS))]) + "\n"
+    texts = [f",{quote_marked(label)}" for label in prediction.labels]
+    or_unassigned, or_nothing = [*texts, f",{quote_marked(UNASSIGNED)}"], [*texts, ","]
+    why = [f",{quote_marked(reason)}" if reason else "," for reason in REASONS]
     assigned, before, runner_up = prediction.assigned(), prediction.before_pruning(), prediction.runners_up()
     reasons = prediction.reasons()
     delta, best = prediction.deltas(), prediction.best_score()
     for start in range(0, study.n_cells, ROWS):
         block = slice(start, start + ROWS)
         columns = (
-            row_heads(study, block),
+            row_heads(study, block, quote_marked),
             _texts(assigned[block], or_unassigned),
             _texts(before[block], or_unassigned),
             _numbers(delta[block]),
@@ -92,15 +91,6 @@ def write_scores(path: Path, study: Study, prediction: Prediction) -> None:
             groups=np.array(prediction.groups or (), dtype=str),
             recipe=np.array(json.dumps(prediction.recipe, ensure_ascii=False)),
         )
-
-
-def _header(study: Study, prediction: Prediction | PredictionResult) -> list[str]:
-    return [
-        f"iscan-dash {__version__}, {datetime.now(UTC).isoformat(timespec='seconds')}",
-        f"data: {', '.join(dataset.path.name for dataset in study.datasets)}",
-        f"fingerprint: {study.fingerprint}",
-        f"recipe: {json.dumps(prediction.recipe, ensure_ascii=False)}",
-    ]
 
 
 def _texts(codes: np.ndarray, texts: Sequence[str]) -> Iterator[str]:

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
+from iscan_dash.core.formulas import MARK
 from iscan_dash.core.study import Study
 
 _READ = """\
-import anndata
+{re}import anndata
 import pandas as pd
 
 adata = anndata.read_h5ad({h5ad!r})
@@ -19,8 +20,16 @@ with open({csv!r}, encoding="utf-8", newline="") as file:
         start = file.tell()
     file.seek(start)
     labels = pd.read_csv(file, dtype=str, keep_default_na=False)
-{part}
+{unmark}{part}
 cells = {cells}
+"""
+
+_UNMARK = f"""
+# One ' was put before each text that a spreadsheet takes for a formula.
+mark = re.compile({MARK!r})
+labels.columns = [mark.sub("", name) for name in labels.columns]
+for name in labels.columns:
+    labels[name] = [mark.sub("", text) for text in labels[name]]
 """
 
 _BY_ID = """\
@@ -67,6 +76,8 @@ def pandas_snippet(study: Study, csv: str | Path, *, file: int = 0, for_cellxgen
         h5ad=str(dataset.path),
         csv=str(csv),
         cells=cells,
+        re="" if for_cellxgene else "import re\n\n",
+        unmark="" if for_cellxgene else _UNMARK,
         part=part if len(study.datasets) > 1 and not is_unique else "",
     )
     return read + (_BY_ID if is_unique else _BY_ROW) + _ASSIGN.format(columns="" if for_cellxgene else "[1:]")

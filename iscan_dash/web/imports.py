@@ -54,7 +54,7 @@ class TableImports:
             if not _READING.acquire(timeout=PATIENCE):
                 raise DataError("Other tables are being read. Try again in a moment.")
             try:
-                table = read_csv_table(stream, name)  # type: ignore[arg-type]
+                table = read_csv_table(stream, name).unmarked()  # type: ignore[arg-type]
             finally:
                 _READING.release()
         with self._lock:

@@ -89,7 +89,8 @@ def test_a_table_reads_back_as_it_was(
         "index": [f"cell{cell}" for cell in range(N_CELLS)],
         "sample": ["small"] * N_CELLS,
         "clusters": LABELS,
-        NAME: labels,
+        # Two of the labels, and the name, would be formulas in a spreadsheet.
+        f"'{NAME}": [{"=1+1": "'=1+1", "+CD4": "'+CD4"}.get(label, label) for label in labels],
     }
     assert draft.comments[1] == "# data: small.h5ad\n"
     # The way back, to another user who has nothing yet.

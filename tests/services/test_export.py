@@ -1,3 +1,4 @@
+import csv
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -5,10 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from iscan_dash.core.annotations import Annotation, Header, Label
-from iscan_dash.core.study import Study
+from iscan_dash.core.annotations.csv_table import read_csv_table
+from iscan_dash.core.study import Study, open_study
 from iscan_dash.errors import StorageError, UnknownColumn
+from iscan_dash.services.csv_text import table_lines
 from iscan_dash.services.export import (
     cellxgene_warnings,
     distinct,
@@ -39,11 +44,41 @@ def table_of(text: str) -> str:
 def test_the_table(study: Study) -> None:
     made = [annotation("fate", ["T, #1", "=B"], [0, 1]), annotation("x#", ["NA"], [0, 0])]
     assert table_of("".join(export_lines(study, made))) == (
-        'index,sample,"fate","x#"\n"c1","s","T, #1","NA"\n"#2","t","=B","NA"\n'
+        'index,sample,"fate","x#"\n"c1","s","T, #1","NA"\n"#2","t","\'=B","NA"\n'
     )
     assert table_of("".join(export_lines(study, made, for_cellxgene=True))) == (
         'index,"fate","x#"\n"c1","T, #1","NA"\n"#2","=B","NA"\n'
     )
+
+
+HARD = ["=1", "'=1", "''=1", "-1", "'-1", "+T", "@x", "'", "''", "T"]
+
+
+@given(st.lists(st.sampled_from(HARD) | st.text("'=+-@1T").map(str.strip).filter(bool), min_size=2, unique=True))
+@example(HARD)
+def test_importing_takes_the_marks_away(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+    n = len(texts)
+    obs = {"sample": pd.Categorical(texts)}
+    study = open_study([write_study(tmp_path_factory.mktemp("x") / "a.h5ad", obs, cells=texts)])
+    made = [annotation("'=fate", texts, list(range(n))), annotation("=fate", texts, list(range(n))[::-1])]
+    draft = table_lines(study, made, export_header(study, made))
+    try:
+        for lines in (export_lines(study, made), export_lines(study, made, for_cellxgene=True), draft):
+            read = read_csv_table(io.BytesIO("".join(lines).encode()), "x.csv").unmarked()
+            columns = {column.name: column.texts(np.arange(n)) for column in read.columns}
+            assert columns.pop("sample", texts) == texts
+            assert columns == {"index": texts, "'=fate": texts, "=fate": texts[::-1]}
+    finally:
+        study.close()
+
+
+def test_no_cell_of_an_export_is_a_formula(tmp_path: Path, open_files: Opener) -> None:
+    obs = {"sample": pd.Categorical(["=s", "@t"])}
+    study = open_files(write_study(tmp_path / "a,=1.h5ad", obs, cells=["=c1", "-c2"]))
+    text = "".join(export_lines(study, [annotation("a,=2", ["=x", "-1"], [0, 1]), annotation("=3", ["+y"], [0, 0])]))
+    cells = [cell for row in csv.reader(io.StringIO(text), skipinitialspace=True) for cell in row]
+    assert [cell for cell in cells if cell.startswith(tuple("=+-@"))] == ["-1"]
+    assert {"'=s", "'@t", "'=c1", "'-c2", "'=3", "'=x", "'+y", "a,=2"} <= set(cells)
 
 
 def test_the_comment(tmp_path: Path, open_files: Opener) -> None:
@@ -51,7 +86,7 @@ def test_the_comment(tmp_path: Path, open_files: Opener) -> None:
     lines = export_header(study, [annotation("fate", ["T"], [0, 0]), annotation("x", ["T"], [0, 0])])
     assert lines[0].startswith("iscan-dash ")
     assert lines[1:] == [
-        "data: a b.h5ad",
+        "data: a\\nb.h5ad",
         f"fingerprint: {study.fingerprint}",
         'annotations: [{"name": "fate", "id": "id of fate", "version": 3}, {"name": "x", "id": "id of x", "version": 3}]',
     ]

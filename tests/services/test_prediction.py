@@ -1,5 +1,6 @@
 """Predictions of studies: what the engine says, refusals before the work, and nothing left behind."""
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from iscan_dash.core.annotations.csv_table import open_csv_table
 from iscan_dash.core.engine.control import Cancelled, Control
 from iscan_dash.core.engine.query import Query
 from iscan_dash.core.references import Registry
@@ -22,6 +24,7 @@ from iscan_dash.services import prediction as prediction_module
 from iscan_dash.services.prediction import Predictor
 from iscan_dash.services.prediction_parameters import Parameters, resolved_name
 from iscan_dash.services.prediction_result import REASONS, Prediction, summary
+from iscan_dash.services.prediction_table import COLUMNS, write_table
 from iscan_dash.services.trained_cache import TrainedCache
 from tests.conftest import Opener
 from tests.references import LABELS, gene_names, some_profiles, write_profiles
@@ -89,6 +92,26 @@ def same(one: Prediction, other: Prediction) -> bool:
         )
     )
     return all(np.array_equal(own, theirs, equal_nan=own.dtype.kind == "f") for own, theirs in pairs)
+
+
+def test_its_table_has_no_formulas_and_comes_back(tmp_path: Path, predictor: Predictor, open_files: Opener) -> None:
+    wild = dict(zip(dict.fromkeys(LABELS), ("=B", "'=B", "-1", "@T"), strict=True))
+    write_profiles(tmp_path / "shared" / "gut.h5ad", label_fine=[wild[label] for label in LABELS])
+    ids = [f"={place}" for place in range(N_CELLS)]
+    study = open_files(write_study(tmp_path / "cells.h5ad", cells=ids, genes=gene_names(600), x=some_cells()))
+    prediction = predictor.predict(study, Parameters("gut", "fine"))
+    out = tmp_path / "out.csv"
+    write_table(out, study, prediction, "=mine")
+    with out.open(newline="") as stream:
+        header, *rows = csv.reader(line for line in stream if not line.startswith("# "))
+    assert header == ["index", "sample", "'=mine", *COLUMNS]
+    assert [row[0] for row in rows] == [f"'{own}" for own in ids]
+    assert {row[place] for row in rows for place in (2, 3, 5)} == {"'=B", "''=B", "-1", "'@T", "Unassigned", ""}
+    table = open_csv_table(out).unmarked()
+    assert [table.columns[place].name for place in (0, 2)] == ["index", "=mine"]
+    every = np.arange(N_CELLS)
+    assert table.columns[0].texts(every) == ids
+    assert table.columns[2].texts(every) == [own or "Unassigned" for own in names(prediction, prediction.assigned())]
 
 
 class TestCells:

@@ -16,7 +16,7 @@ Opener = Callable[..., Study]
 
 HARD = [
     "#1", "# comment", "a,b", 'the "T"', '"', "Th1 α/β", "🧬👩‍🔬", "NA", "nan", "None", "", "007", "1e5", "=1+1", "a;b",
-    "True", "a\\", "x  y", "'", "-",
+    "True", "a\\", "x  y", "'", "-", "'=1", "''@x", "-1", "'-1",
 ]  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def test_every_legal_label_comes_back(
     tmp_path: Path, open_files: Opener, monkeypatch: pytest.MonkeyPatch, place: int, for_cellxgene: bool
 ) -> None:
     label = HARD[place] or "x"
-    study = open_files(write_study(tmp_path / 'my "data".h5ad', cells=["#c1", "c2", "007"]))
+    study = open_files(write_study(tmp_path / 'my "data".h5ad', cells=["#c1", "=c2", "007"]))
     # The first of the names makes the comment look like the start of a quoted text.
     made = [annotation('5" #', [label, "other"], [0, 1, 0]), annotation(f"name {label}"[:64], ["T"], [0, 0, 0])]
     export_csv(tmp_path / "out.csv", study, made, for_cellxgene=for_cellxgene)

@@ -233,7 +233,7 @@ def test_a_result_is_grouped_and_labelled(client: FlaskClient, result: str) -> N
         assert key in ask(client, f"enrichments/{result}/labels", **{**form, key: value})["problems"]
     text = client.get(f"/api/v1/enrichments/{result}/table.csv?kind=cluster&key=leiden").text
     assert sum(line.startswith(('"0",', '"1",', '"(missing)",')) for line in text.splitlines()) == 9
-    # Nobody reads it back, so what a spreadsheet takes for a formula is marked.
+    # What a spreadsheet takes for a formula is marked.
     text = client.get(f"/api/v1/enrichments/{result}/table.csv?kind=metadata&key=one").text
     assert sum(line.startswith('"\'=x+1",') for line in text.splitlines()) == 3
     assert "error" in client.get(f"/api/v1/enrichments/{result}/table?kind=metadata&key=n").get_json()

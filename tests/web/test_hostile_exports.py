@@ -1,4 +1,4 @@
-"""What leaves as a file: names of files that are only names, and texts that come back as they went."""
+"""What leaves as a file: names of files that are only names, and texts that are no formulas and come back as they went."""
 
 import csv
 import io
@@ -19,20 +19,24 @@ from iscan_dash.services.workspace import Workspace
 from iscan_dash.web.pages.export import targets
 from tests.web.conftest import asking, services_of, visitor
 
-FORMULAS = [
-    "=1+1",
-    "=cmd|' /C calc'!A0",
-    "+1",
-    "-1",
-    "@SUM(A1)",
-    "'=1",
-    "a,b",
-    'a"b',
-    "# a",
-    "\uff1d1",
-    "CD8+",
-    "<script>",
-]
+FORMULAS = {
+    "=1+1": "'=1+1",
+    "=cmd|' /C calc'!A0": "'=cmd|' /C calc'!A0",
+    "+1": "+1",
+    "-1": "-1",
+    "-T": "'-T",
+    "@SUM(A1)": "'@SUM(A1)",
+    "'=1": "''=1",
+    "'-1": "'-1",
+    "a,b": "a,b",
+    'a"b': 'a"b',
+    "# a": "# a",
+    "\uff1d1": "'\uff1d1",
+    "CD8+": "CD8+",
+    "<script>": "<script>",
+}
+"""Texts, and what stands for them in tables for spreadsheets."""
+
 NAMES = [
     "../../etc/passwd",
     "..",
@@ -78,12 +82,12 @@ def test_every_file_is_known_here(app: Dash) -> None:
 
 @pytest.mark.parametrize("text", FORMULAS)
 def test_a_label_comes_back_as_it_went(app: Dash, client: FlaskClient, workspace: Workspace, text: str) -> None:
-    made = workspace.create_from_existing(f"of {text}".replace("/", ""), [], CombineRecipe(text))
+    made = workspace.create_from_existing(text.replace("/", "|"), [], CombineRecipe(text))
     answer = client.get(f"/api/v1/export.csv?annotation={made.id}")
     assert answer.mimetype == "text/csv" and answer.headers["X-Content-Type-Options"] == "nosniff"
-    # As other programs read it, and as we do.
+    # As spreadsheets read it, and as we do.
     rows = list(csv.reader(line for line in io.StringIO(answer.text) if not line.startswith("# ")))
-    assert rows[0][2] == made.live.name and {row[2] for row in rows[1:]} == {text}
+    assert rows[0][2] == FORMULAS[text].replace("/", "|") and {row[2] for row in rows[1:]} == {FORMULAS[text]}
     token = client.post("/api/v1/import?name=back.csv", data=answer.data, content_type="text/csv").get_json()["token"]
     table = services_of(app).imports.table(token)
     (column,) = [column for column in table.columns if column.name == made.live.name]

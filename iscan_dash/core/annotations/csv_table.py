@@ -4,13 +4,14 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import chain, count, dropwhile, islice
+from dataclasses import dataclass, replace
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+from iscan_dash.core.formulas import NOTE, unmarked
 from iscan_dash.errors import DataError
 
 FILE_LIMIT = 200 * 2**20
@@ -63,6 +64,14 @@ class TableColumn:
         """Return the texts of some rows, given by their numbers."""
         return [self.levels[code] for code in self.codes[rows].tolist()]
 
+    def unmarked(self) -> "TableColumn":
+        """Return the same without the marks of formulas."""
+        texts = list(map(unmarked, self.levels))
+        # By hand somebody may have written one text with the mark and without.
+        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        codes = np.array([places[text] for text in texts], np.int32)[self.codes]
+        return TableColumn(unmarked(self.name), tuple(places), codes)
+
 
 @dataclass(frozen=True, eq=False)
 class CsvTable:
@@ -74,15 +83,26 @@ class CsvTable:
         What to call it in messages, usually the file's name.
     columns
         Its columns, two or more, all of the same length.
+    is_exact
+        Whether it says that its texts are what they stand for, as drafts do: none has the mark of a formula.
     """
 
     name: str
     columns: tuple[TableColumn, ...]
+    is_exact: bool = False
 
     @property
     def n_rows(self) -> int:
         """Number of rows, without the header."""
         return len(self.columns[0].codes)
+
+    def unmarked(self) -> "CsvTable":
+        """Return the table without the marks that keep its texts from being formulas; see `core.formulas`.
+
+        Exports have them, and tables made by hand for a spreadsheet. A table that this program wrote without marks
+        stays as it is, so that a label which begins with an apostrophe of its own keeps it.
+        """
+        return self if self.is_exact else replace(self, columns=tuple(column.unmarked() for column in self.columns))
 
 
 def open_csv_table(path: Path) -> CsvTable:
@@ -104,7 +124,8 @@ def read_csv_table(stream: BinaryIO, name: str) -> CsvTable:
     r"""Read a table of UTF-8 text with commas, tabs or semicolons between its values, quoted as RFC 4180 has it.
 
     Lines that begin with ``#`` are comments only before the header: further down they are rows, as a cell or a label
-    may begin so. A header with one name less than the rows have values, as R writes it, leaves out the first.
+    may begin so. A header with one name less than the rows have values, as R writes it, leaves out the first. Marks of
+    formulas stay; see `CsvTable.unmarked`.
 
     Parameters
     ----------
@@ -172,7 +193,7 @@ def _lines(text: io.TextIOWrapper, name: str) -> Iterator[str]:
 
 
 def _parse(lines: Iterator[str], name: str) -> CsvTable:
-    table = dropwhile(lambda line: line.startswith("#") or not line.strip(), lines)
+    is_exact, table = _after_comments(lines)
     sample = list(islice(table, SAMPLE))
     if not sample:
         raise DataError(f"{name} has no header row. Its first row must name the columns.")
@@ -202,7 +223,21 @@ def _parse(lines: Iterator[str], name: str) -> CsvTable:
     if not n_rows:
         raise DataError(f"{name} has a header but no rows. Choose another file.")
     columns = zip(names, levels, codes, strict=True)
-    return CsvTable(name, tuple(TableColumn(own, tuple(known), np.concatenate(parts)) for own, known, parts in columns))
+    read = tuple(TableColumn(own, tuple(known), np.concatenate(parts)) for own, known, parts in columns)
+    return CsvTable(name, read, is_exact)
+
+
+def _after_comments(lines: Iterator[str]) -> tuple[bool, Iterator[str]]:
+    """Return whether the comments tell of texts without marks, and the lines from the header on."""
+    is_ours = is_marked = False
+    for line in lines:
+        # A spreadsheet puts a comment that has quotes into quotes.
+        if line.strip() and not line.startswith(("#", '"# ')):
+            return is_ours and not is_marked, chain([line], lines)
+        comment = line.removeprefix('"')
+        is_ours |= comment.startswith("# iscan-dash ")
+        is_marked |= comment.startswith(f"# {NOTE}")
+    return False, iter(())
 
 
 def _shape(sample: list[str], name: str) -> tuple[str, int]:

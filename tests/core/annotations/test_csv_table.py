@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from iscan_dash.core.annotations import csv_table
 from iscan_dash.core.annotations.csv_table import CsvTable, open_csv_table, read_csv_table
+from iscan_dash.core.formulas import NOTE
 from iscan_dash.errors import DataError
 
 
@@ -98,6 +99,39 @@ class TestReading:
         labels = pd.DataFrame({"fate": ["T, naive", "unassigned"]}, index=["c1", "c2"])
         text = f"# Annotations generated on x\n# v1\n{labels.to_csv()}"
         assert rows(read(text)) == [["", "fate"], ["c1", "T, naive"], ["c2", "unassigned"]]
+
+    def test_marks_of_formulas_stay_until_they_are_taken_away(self) -> None:
+        table = read("'=i,x\n'=c1,'=1\n''=c2,=1\n-1,'-1\nc4,'=1\n")
+        assert table.columns[1].levels == ("'=1", "=1", "'-1")
+        plain = table.unmarked()
+        assert [column.name for column in plain.columns] == ["=i", "x"]
+        assert rows(plain)[1:] == [["=c1", "=1"], ["'=c2", "=1"], ["-1", "'-1"], ["c4", "=1"]]
+        # Each text is there once, as it is in every table.
+        assert plain.columns[1].levels == ("=1", "'-1")
+
+    @pytest.mark.parametrize(
+        ("comment", "is_exact"),
+        [
+            ("# iscan-dash 1.2, 2026\n# data: a\n", True),
+            (f"# iscan-dash 1.2, 2026\n# data: a\n# {NOTE}\n", False),
+            # As a spreadsheet saves it.
+            ('"# iscan-dash 1.2, 2026"\n', True),
+            (f"# iscan-dash 1.2, 2026,\n\n# {NOTE},\n", False),
+            ("# Annotations generated on x\n", False),
+            ("", False),
+        ],
+    )
+    def test_a_table_may_say_that_it_has_none(self, comment: str, is_exact: bool) -> None:
+        table = read(f"{comment}i,x\nc1,'=1\n")
+        assert table.is_exact is is_exact
+        assert rows(table.unmarked())[1] == ["c1", "'=1" if is_exact else "=1"]
+
+    def test_comments_that_a_spreadsheet_saved(self) -> None:
+        written = [["# iscan-dash 1.2, 2026"], ['# annotations: [{"name": "x"', ' "id": "1"}]'], [f"# {NOTE}"]]
+        stream = io.StringIO(newline="")
+        csv.writer(stream).writerows([row + [""] * (2 - len(row)) for row in written])
+        table = read(f"{stream.getvalue()}index,x\r\nc1,'=1\r\n")
+        assert rows(table.unmarked()) == [["index", "x"], ["c1", "=1"]]
 
     def test_a_file_and_the_stream_stays_open(self, tmp_path: Path) -> None:
         path = tmp_path / "a.tsv"
