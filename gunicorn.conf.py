@@ -4,7 +4,11 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
 from iscan_dash.logs import formatter
-from iscan_dash.settings import Settings
+from iscan_dash.starting import plain_refusal, read_settings
+
+# Before Gunicorn listens: what makes no sense is one sentence.
+with plain_refusal():
+    settings = read_settings()
 
 
 class logger_class(Logger):  # noqa: N801 - Gunicorn's name for it
@@ -14,4 +18,4 @@ class logger_class(Logger):  # noqa: N801 - Gunicorn's name for it
         """Set the handlers up, then give them the form."""
         super().setup(cfg)
         for handler in (*self.error_log.handlers, *self.access_log.handlers):
-            handler.setFormatter(formatter(Settings().log_format))
+            handler.setFormatter(formatter(settings.log_format))

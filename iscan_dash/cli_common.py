@@ -10,7 +10,7 @@ import click
 from pydantic import ValidationError
 
 from iscan_dash.errors import IscanError
-from iscan_dash.settings import Settings
+from iscan_dash.settings import Settings, wrong_setting
 
 if TYPE_CHECKING:
     # Loading this takes a moment that a command which does not need it is spared.
@@ -45,8 +45,7 @@ def make_settings(options: dict[str, Any], **more: Any) -> Settings:
     try:
         return Settings(**more, **{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
-        problem = error.errors()[0]
-        raise click.UsageError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
+        raise click.UsageError(wrong_setting(error, options)) from error
 
 
 @contextlib.contextmanager

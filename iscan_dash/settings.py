@@ -4,11 +4,12 @@ import importlib.util
 import ipaddress
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Self
 
 from platformdirs import user_data_path
-from pydantic import AliasChoices, Field, field_validator, model_validator
+from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from iscan_dash import logs
@@ -27,10 +28,11 @@ DEMO_STUDY = Path(__file__).parent / "demo" / "pbmc8k_2700.h5ad"
 class Settings(BaseSettings):
     """How to serve a study.
 
-    Each field is read from the environment variable ``ISCAN_<FIELD>``, the port also from ``PORT``.
+    Each field is read from the environment variable ``ISCAN_<FIELD>``, the port also from ``PORT``; an empty
+    one is as good as none.
     """
 
-    model_config = SettingsConfigDict(env_prefix="ISCAN_", populate_by_name=True)
+    model_config = SettingsConfigDict(env_prefix="ISCAN_", populate_by_name=True, env_ignore_empty=True)
 
     data: Annotated[tuple[Path, ...], NoDecode] = ()
     """The ``.h5ad`` files, separated as in ``PATH``; the demo study when empty."""
@@ -200,3 +202,20 @@ class Settings(BaseSettings):
         return self.model_copy(
             update={"data": (DEMO_STUDY,), "annotations_dir": drafts, "title": self.title or "PBMC 8k demo"}
         )
+
+
+def wrong_setting(error: ValidationError, given: Collection[str] = ()) -> str:
+    """Return a sentence about a setting that makes no sense.
+
+    Parameters
+    ----------
+    error
+        What is wrong.
+    given
+        Fields that were options of a command; others are variables of the environment.
+    """
+    problem = error.errors()[0]
+    field = str(problem["loc"][0])
+    name = f"--{field.replace('_', '-')}" if field in given else f"ISCAN_{field.upper().removeprefix('ISCAN_')}"
+    message = problem["msg"].removeprefix("Value error, ").rstrip(".")
+    return f'{name} is "{problem["input"]}": {message}.'

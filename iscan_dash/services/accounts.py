@@ -154,7 +154,7 @@ class Accounts:
             reason = getattr(error, "strerror", None) or "it is no text"
             raise StorageError(
                 f"The users file {self.path} cannot be read: {reason}. "
-                "Make one with: iscan-dash users add NAME --file FILE"
+                "Put its name right (ISCAN_USERS), or make it: iscan-dash users add NAME --file FILE"
             ) from error
         hashes: dict[str, str] = {}
         for number, line in enumerate(lines, 1):
