@@ -72,6 +72,11 @@ def result(app: Dash) -> str:
     """The id of a result."""
     client = visitor(app)
     form = {"name": "First", "collection": collection(client, "Markers")["id"]}
+    return score(client, **form)
+
+
+def score(client: FlaskClient, **form: Any) -> str:
+    """Submit an enrichment, wait for it, and return the id of its result."""
     job = ask(client, "enrichment", **form)["job"]
     for _ in range(1200):
         (job,) = [own for own in client.get("/api/v1/jobs").get_json()["jobs"] if own["id"] == job["id"]]
@@ -238,6 +243,16 @@ def test_a_result_is_grouped_and_labelled(client: FlaskClient, result: str) -> N
     assert sum(line.startswith('"\'=x+1",') for line in text.splitlines()) == 3
     assert "error" in client.get(f"/api/v1/enrichments/{result}/table?kind=metadata&key=n").get_json()
     assert "error" in client.get("/api/v1/enrichments/none/table?kind=cluster&key=leiden").get_json()
+
+
+def test_a_set_of_which_few_genes_were_found_is_never_suggested(client: FlaskClient) -> None:
+    text = "Of seven\t\tCD3E\tXA\tXB\tXC\tXD\tXE\tXF\nOf one\t\tCD3E\nTwo\t\tCD3D\tLYZ\n"
+    made = score(client, name="Few", collection=collection(client, "Few", text)["id"])
+    grouped = table(client, made, "cluster", "leiden")
+    names = [own["name"] for own in grouped["sets"]]
+    difference = dict(zip(names, grouped["columns"]["difference"][0], strict=True))
+    assert difference["Two"] < difference["Of one"]
+    assert names[grouped["best"][0]] == "Two"
 
 
 def table(client: FlaskClient, result: str, kind: str, key: str) -> Any:

@@ -220,7 +220,7 @@ def p_text(minus_log10_p: float) -> str:
     return f"1.0e-{exponent - 1}" if digits == "10.0" else f"{digits}e-{exponent}"
 
 
-def pick_best(table: GroupTable) -> list[int | None]:
+def pick_best(table: GroupTable, allowed: np.ndarray) -> list[int | None]:
     """Suggest a set for each group: the largest difference that is sure of its sign; None when there is none or a tie.
 
     Raw scores are not compared, as those of different sets are not on one scale.
@@ -229,8 +229,10 @@ def pick_best(table: GroupTable) -> list[int | None]:
     ----------
     table
         The statistics.
+    allowed
+        The sets that may be suggested, shape (n_sets,), bool.
     """
-    is_sure = (table.auc > 0.5) & (table.minus_log10_adjusted >= -math.log10(ALPHA))
+    is_sure = allowed & (table.auc > 0.5) & (table.minus_log10_adjusted >= -math.log10(ALPHA))
     candidates = np.where(is_sure, table.difference, -np.inf)
     best = candidates.max(axis=1, initial=-np.inf)
     picked: list[int | None] = []

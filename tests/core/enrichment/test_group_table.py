@@ -116,7 +116,7 @@ def test_groups_without_cells_and_cells_without_group() -> None:
     assert table.p[0, 0] == pytest.approx(wanted.pvalue, rel=1e-12)
     none = group_table(scores_of(np.arange(7.0)), np.full(7, -1), 0)
     assert none.score.shape == (0, 1)
-    assert pick_best(none) == []
+    assert pick_best(none, np.array([True])) == []
 
 
 def test_sets_without_genes_have_blank_rows_and_do_not_count() -> None:
@@ -162,7 +162,9 @@ def test_the_best_set_is_sure_and_alone() -> None:
         auc=[[0.6, 0.7, nan], [0.9, 0.9, 0.6], [0.8, 0.5, 0.6], [0.6, 0.4, 0.3], [nan, nan, nan]],
         minus_log10_adjusted=[[2.0, 1.4, nan], [9, 9, 9], [1.31, 9, 1.2], [1.2, 9, 9], [nan, nan, nan]],
     )
-    assert pick_best(table) == [1, None, 0, None, None]
+    assert pick_best(table, np.array([True, True, True])) == [1, None, 0, None, None]
+    # The next best takes the place of a set that is not to be suggested, and a tie with it is none.
+    assert pick_best(table, np.array([True, False, True])) == [0, 0, 0, None, None]
 
 
 @pytest.mark.parametrize(
