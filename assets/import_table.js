@@ -23,6 +23,7 @@
     const request = (upload = new XMLHttpRequest());
     request.open("POST", iscan.address(`/api/v1/import?name=${encodeURIComponent(file.name)}`));
     request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.setRequestHeader(iscan.study.header, iscan.study.name);
     request.responseType = "json";
     request.upload.onprogress = (event) => busy(event.lengthComputable ? (0.9 * event.loaded) / event.total : 0.5);
     request.onload = () => {

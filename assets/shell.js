@@ -41,6 +41,7 @@
     try {
       const response = await fetch(iscan.address("/api/v1/status"), { cache: "no-store" });
       status = await response.json();
+      if (iscan.study.isOther()) return;
       if (!response.ok) status = { ...status, save: "failed", reason: status.error };
       poll.failures = 0;
     } catch {

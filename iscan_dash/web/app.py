@@ -38,6 +38,7 @@ from iscan_dash.web import (
     read_only,
     request_log,
     routes,
+    same_study,
     security,
     selections,
 )
@@ -112,7 +113,8 @@ def create_app(settings: Settings) -> Dash:
         compress=True,
         on_error=_log_error,
     )
-    app.index_string = layout.index(*bundle.register(server, ASSETS))
+    study_name = same_study.name_of(study)
+    app.index_string = layout.index(*bundle.register(server, ASSETS), study_name)
     hashes = FileHashes([dataset.path for dataset in study.datasets], HASHING_DELAY)
     # As the page finds references, so do workers.
     registry = Registry(
@@ -132,7 +134,7 @@ def create_app(settings: Settings) -> Dash:
     services = Services(workspaces, hashes, jobs, registry, gene_sets, gene_indexing, away)
     server.extensions["iscan"] = services
     server.teardown_request(services.leave_request)
-    routes.register(server, services)
+    routes.register(server, services, study_name)
     probes.register(server, services)
     selections.register_routes(server, services)
     # Without annotations there are no pages of them, at their addresses neither.
@@ -144,6 +146,7 @@ def create_app(settings: Settings) -> Dash:
     _finish(app)
     app.layout = lambda: _layout(services)
     security.register(server, app, settings)
+    same_study.register(server, study_name)
     identity.register(server, settings)
     if workspaces.is_closed:
         read_only.register(server)

@@ -24,6 +24,7 @@ INDEX = """<!DOCTYPE html>
 <head>
 {%metas%}
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="iscan-study" content="STUDY">
 <title>{%title%}</title>
 <!-- first picture -->
 {%favicon%}
@@ -41,13 +42,16 @@ INDEX = """<!DOCTYPE html>
 """
 
 
-def index(styles: str, scripts: str) -> str:
-    """Return the template of the page, given the paths of our styles and scripts; the application is made by then."""
+def index(styles: str, scripts: str, study: str) -> str:
+    """Return the template of the page, given the paths of our styles and scripts, and what names the study.
+
+    The application is made by then.
+    """
     places = {"ROOT/": "/", "STYLES": styles, "SCRIPTS": scripts}
     made = INDEX
     for mark, path in places.items():
         made = made.replace(mark, get_relative_path(path))
-    return made
+    return made.replace("STUDY", study)
 
 
 def tabs(services: Services) -> tuple[tuple[str, str, str], ...]:

@@ -51,8 +51,8 @@ class RowsRequest(BaseModel):
     sort: list[tuple[str, bool]] = Field(default_factory=list, max_length=16)
 
 
-def register(server: flask.Flask, services: Services) -> None:
-    """Add the routes to the server."""
+def register(server: flask.Flask, services: Services, study_name: str) -> None:
+    """Add the routes to the server, which tells pages what names its study."""
     routes = flask.Blueprint("iscan", __name__)
 
     @routes.errorhandler(IscanError)
@@ -127,7 +127,7 @@ def register(server: flask.Flask, services: Services) -> None:
 
     @routes.get("/api/v1/status")
     def status() -> flask.Response:
-        return _json(services.status())
+        return _json({**services.status(), "study": study_name})
 
     @routes.route("/api/<path:name>", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
     def unknown(name: str) -> flask.Response:

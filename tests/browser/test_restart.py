@@ -1,13 +1,15 @@
 """What survives: kills, restarts, a server that is away for a while, a folder that is."""
 
+import time
 from pathlib import Path
 
 import pytest
 
+from iscan_dash.web.same_study import ANOTHER
 from tests.browser.chromium import Browser
 from tests.browser.conftest import Serve
 from tests.browser.pages import ExistingAnnotations, NewAnnotation, PlotPanel, Shell
-from tests.browser.studies import combined, small_values
+from tests.browser.studies import combined, small_study, small_values
 
 pytestmark = pytest.mark.browser
 
@@ -153,3 +155,33 @@ def test_drafts_follow_the_cells_not_the_file(browser: Browser, serve: Serve, tm
     Shell(browser).open(serve("serve", moved, "--single-user"), "/annotate/existing")
     browser.wait(lambda: "moved along" in ExistingAnnotations(browser).names(), "the annotation")
     browser.expect_the_server_to_go()
+
+
+def test_a_page_of_another_study_stops(browser: Browser, serve: Serve, tmp_path: Path, small_file: Path) -> None:
+    first = serve("serve", small_file, "--single-user")
+    shell = Shell(browser).open(first, "/annotate")
+    form = NewAnnotation(browser)
+    form.wait_for_summary("1 label, 60 cells, 60 by default")
+    first.stop()
+    browser.expect_the_server_to_go()
+    browser.expect_errors("409 (CONFLICT)", "the server did not respond")
+    other = small_study(tmp_path / "other.h5ad")
+    second = serve("serve", other, "--single-user")
+    browser.until(lambda: browser.texts(".banner.lasting > span"), [ANOTHER])
+    assert shell.banner() == ""
+    # It asks for nothing any more.
+    browser.requests()
+    assert browser.js("return fetch('/api/v1/status').then((answer) => answer.status)") == 409
+    time.sleep(1)
+    assert browser.requests() == []
+    browser.click(".banner.lasting button")
+    browser.until(shell.title, "other")
+    shell.wait_until_ready().go_to("Existing Annotations")
+    assert ExistingAnnotations(browser).names() == []
+    assert browser.texts(".banner.lasting") == []
+    # The same study again: the page goes on.
+    second.stop()
+    browser.until(shell.banner, GONE)
+    second.start()
+    browser.until(shell.banner, "")
+    assert browser.texts(".banner.lasting") == []
