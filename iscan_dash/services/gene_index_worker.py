@@ -69,6 +69,8 @@ def main() -> int:
     except MemoryError:
         _say(end="failed", message="Memory ran out.")
         return 1
+    # It ends by itself from here on; a server that stops now would interrupt what Python does last.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _say(end="made", message="")
     return 0
 

@@ -1,5 +1,6 @@
 """Gene indices are made in the background, and whatever happens meanwhile, genes are read as they are."""
 
+import json
 import os
 import signal
 import subprocess
@@ -132,6 +133,29 @@ def held(folder: Path) -> psutil.Process:
 
 def kept(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name != "lock")
+
+
+@posix
+def test_a_process_that_is_done_ends_in_silence(file: Path, folder: Path, open_files: Opener) -> None:
+    (dataset,) = open_files(file).datasets
+    digest = index_key(dataset.matrices["X"], dataset.stamp)
+    order = {"path": str(file), "matrix": "X", "key": digest, "damaged": None, "folder": str(folder), "most": MOST}
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "iscan_dash.services.gene_index_worker"],
+        cwd=CHECKOUT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with worker:
+        assert worker.stdin and worker.stdout and worker.stderr
+        worker.stdin.write(f"{json.dumps(order)}\n".encode())
+        worker.stdin.flush()
+        while json.loads(worker.stdout.readline()).get("end") != "made":
+            pass
+        # The server stops at this moment.
+        worker.terminate()
+        assert (worker.wait(30), worker.stderr.read()) == (0, b"")
 
 
 def test_an_index_is_made_and_used_and_found_by_the_next_server(
