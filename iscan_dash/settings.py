@@ -152,7 +152,7 @@ class Settings(BaseSettings):
         # Here, so that it is told when the server starts and not with the first job.
         if importlib.util.find_spec("distributed") is None:
             raise SettingsConflict(
-                "ISCAN_DASK_SCHEDULER needs Dask, which is not installed: pip install 'iscan-dash[dask]'."
+                "ISCAN_DASK_SCHEDULER needs Dask, which is not installed: pip install '.[dask]' in a checkout."
             )
         return value
 

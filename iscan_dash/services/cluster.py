@@ -54,6 +54,9 @@ MOST_AHEAD = 64
 GOODBYE = 1.0
 """Seconds for leaving the cluster: a job that is cancelled has no more."""
 
+TELL = "The computing cluster of this server did not answer; tell whoever runs it. "
+"""How what is wrong with the cluster begins: whoever meets it has labels to give, and seldom runs the cluster."""
+
 log = logging.getLogger(__name__)
 
 
@@ -83,6 +86,9 @@ def on_cluster(address: str | None, control: Control) -> Iterator[MapChunks | No
     # Before a setting is changed for a while: what is set before Dask's own settings are there takes them along.
     import distributed  # noqa: F401
 
+    # When the scheduler is lost it logs tracebacks; `ClusterError` says the same in a sentence.
+    for name in ("distributed", "distributed.client", "tornado.application"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     # Chunks are meant to be large.
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):
         client = _joined(address, control)
@@ -117,7 +123,7 @@ def _joined(address: str, control: Control) -> Any:
             break
     if isinstance(found, OSError | ValueError | TypeError | RuntimeError):
         raise ClusterError(
-            f"The Dask scheduler {address} cannot be reached: {_first_line(found)}. Start it, or put its address "
+            f"{TELL}The Dask scheduler {address} cannot be reached: {_first_line(found)}. Start it, or put its address "
             "right (ISCAN_DASK_SCHEDULER), and run the job again."
         ) from found
     if isinstance(found, Exception):
@@ -256,7 +262,7 @@ class _Cluster:
             self._no_workers_since = now
         if now - self._no_workers_since > NO_WORKERS:
             raise ClusterError(
-                f"The Dask scheduler {self._address} has had no workers for {NO_WORKERS:.0f} seconds. Start some "
+                f"{TELL}The Dask scheduler {self._address} has had no workers for {NO_WORKERS:.0f} seconds. Start some "
                 f"(dask worker {self._address}), and run the job again."
             )
         log.info("%s has no workers at the moment.", self._address)
@@ -267,8 +273,8 @@ class _Cluster:
             answer: dict[str, Any] = self._client.sync(question, callback_timeout=ANSWER)
         except TimeoutError as error:
             raise ClusterError(
-                f"The Dask scheduler {self._address} does not answer (waited {ANSWER:.0f} seconds). Start it again, "
-                "and run the job again."
+                f"{TELL}The Dask scheduler {self._address} does not answer (waited {ANSWER:.0f} seconds). Start it "
+                "again, and run the job again."
             ) from error
         except (OSError, RuntimeError, asyncio.CancelledError, concurrent.futures.CancelledError) as error:
             raise self._gone() from error
@@ -276,8 +282,8 @@ class _Cluster:
 
     def _gone(self) -> ClusterError:
         return ClusterError(
-            f"The Dask scheduler {self._address} was lost while the job ran: it ended, or the network failed. Start it "
-            "and its workers again, and run the job again."
+            f"{TELL}The Dask scheduler {self._address} was lost while the job ran: it ended, or the network "
+            "failed. Start it and its workers again, and run the job again."
         )
 
 

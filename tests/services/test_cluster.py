@@ -254,7 +254,7 @@ def test_a_scheduler_that_is_gone_ends_the_job(own_cluster: Callable[..., Cluste
         cluster.scheduler.kill()
         begun = time.monotonic()
         with pytest.raises(
-            ClusterError, match=rf"scheduler {cluster.address} was lost .*Start it .* run the job again"
+            ClusterError, match=rf"^{module.TELL}.*scheduler {cluster.address} was lost .*Start it .* run the job again"
         ):
             list(found)
     assert time.monotonic() - begun < 10
@@ -305,13 +305,35 @@ except ClusterError as error:
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
-        what = f"The Dask scheduler {address} cannot be reached: "
+        what = f"{module.TELL}The Dask scheduler {address} cannot be reached: "
         todo = ". Start it, or put its address right (ISCAN_DASK_SCHEDULER), and run the job again."
         # There is somebody who says nothing; then there is nobody.
         assert said(address) == f"{what}It said nothing for 1 seconds{todo}"
     assert said(address).startswith(what) and said(address).endswith(todo)
     # Without certificates.
-    assert said("tls://127.0.0.1:1").startswith("The Dask scheduler tls://127.0.0.1:1 cannot be reached: TLS expects")
+    begins = f"{module.TELL}The Dask scheduler tls://127.0.0.1:1 cannot be reached: TLS expects"
+    assert said("tls://127.0.0.1:1").startswith(begins)
+
+
+def test_a_scheduler_that_is_lost_is_told_in_a_sentence(own_cluster: Callable[..., Cluster]) -> None:
+    cluster = own_cluster()
+    cluster.add_worker()
+    code = f"""
+import os, signal, sys
+try:
+    with cluster.on_cluster("{cluster.address}", Control()) as map_chunks:
+        found = map_chunks(squared, 1, range(10_000))
+        next(found)
+        os.kill({cluster.scheduler.pid}, signal.SIGKILL)
+        list(found)
+except ClusterError as error:
+    print("said:", error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", JOIN + code], capture_output=True, text=True, check=True, cwd=ROOT, timeout=60
+    )
+    assert done.stdout.startswith(f"said: {module.TELL}")
+    assert done.stderr == ""
 
 
 def test_a_process_can_join_twice(cluster: Cluster) -> None:
@@ -447,7 +469,7 @@ def test_study_logs_say_that_the_scheduler_is_not_there(jobs_on: Asker, ada: Wor
         assert waited(jobs, job).state is JobState.CANCELLED and time.monotonic() - begun < 5
     done = waited(jobs, jobs.submit("enrichment", "x", plain_parameters(SETS), ada))
     assert done.state is JobState.FAILED
-    assert done.message.startswith(f"The Dask scheduler {address} cannot be reached: ")
+    assert done.message.startswith(f"{module.TELL}The Dask scheduler {address} cannot be reached: ")
     assert done.message in jobs.log(done.id)
 
 
@@ -480,6 +502,6 @@ def test_the_setting_is_checked_when_the_server_starts(monkeypatch: pytest.Monke
         with pytest.raises(SettingsConflict, match=r"such as tcp://10\.0\.0\.5:8786, not"):
             Settings(dask_scheduler=wrong)
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(SettingsConflict, match=r"pip install 'iscan-dash\[dask\]'"):
+    with pytest.raises(SettingsConflict, match=r"pip install '\.\[dask\]' in a checkout"):
         Settings(dask_scheduler="tcp://10.0.0.5:8786")
     assert Settings().dask_scheduler is None
