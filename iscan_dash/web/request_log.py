@@ -14,6 +14,9 @@ STATUS = "/api/v1/status"
 QUIET = (*STATIC, ALIVE, READY, STATUS)
 """Where the addresses begin that pages and process managers ask for by themselves."""
 
+POLLED = {"/api/v1/jobs", "/api/v1/prediction/references"}
+"""Addresses that pages ask for again and again while they are shown; others begin with them."""
+
 NOT_FOUND = "(none)"
 """What an address that leads nowhere is called: it is whatever somebody wrote."""
 
@@ -32,7 +35,7 @@ def register(server: flask.Flask) -> None:
         user = flask.g.get("iscan_user")
         tell(
             "request",
-            level=logging.DEBUG if flask.request.path.startswith(QUIET) else logging.INFO,
+            level=logging.DEBUG if _is_quiet(flask.request) else logging.INFO,
             method=flask.request.method if flask.request.method in _METHODS else "other",
             route=rule,
             status=response.status_code,
@@ -48,6 +51,11 @@ def refused(error: IscanError) -> None:
     tell(
         "refused", reason=type(error).__name__, code=getattr(error, "code", "") or None, user=user.id if user else None
     )
+
+
+def _is_quiet(request: flask.Request) -> bool:
+    is_polled = request.method == "GET" and request.path in POLLED
+    return is_polled or request.path.startswith(QUIET)
 
 
 _METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}

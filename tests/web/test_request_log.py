@@ -36,6 +36,8 @@ def test_every_line_is_an_event(tmp_path: Path, waitress: bool) -> None:
         assert again is None
         client.get("/api/v1/cells/7?by=metadata%3Atissue&token=secret")
         assert host.status("/api/v1/status") == 401
+        for polled in ("jobs", "prediction/references"):
+            assert host.status(f"/api/v1/{polled}", **{HEADER: "Ada"}) == 200
         assert host.status("/nowhere/secret%0Aforged", **{HEADER: "Ada"}) in {200, 404}
         client.close()
         host.stop()
@@ -51,7 +53,10 @@ def test_every_line_is_an_event(tmp_path: Path, waitress: bool) -> None:
     assert {"method": "POST", "route": "/_dash-update-component", "user": "Ada", "status": 200}.items() <= next(
         event for event in requests if event["method"] == "POST"
     ).items()
-    assert "/api/v1/cells/<int:row>" in {event["route"] for event in requests}
+    routes = {event["route"] for event in requests}
+    assert "/api/v1/cells/<int:row>" in routes
+    # Pages ask for these again and again.
+    assert not routes & {"/api/v1/status", "/api/v1/jobs", "/api/v1/prediction/references"}
     assert all(event["ms"] >= 0 for event in requests)
     refusals = [event for event in events if event["event"] == "refused"]
     assert [event.get("status") for event in refusals if event["logger"] == "iscan_dash"].count(401) == 1
