@@ -45,7 +45,7 @@ LOOK = 60.0
 """Most seconds between two looks at who is away."""
 
 MOST_TOLD = 1000
-"""Users whose last status is kept while they are away."""
+"""Users of whom it is known that they are away, and their last status if their drafts were open."""
 
 _DESK, _BY_ITSELF = "iscan_desk", "iscan_by_itself"
 
@@ -164,7 +164,7 @@ class Services:
         self._desks: dict[str, Desk] = {}
         self._opening: dict[str, threading.Lock] = {}
         self._merge_runs: dict[str, MergeRun] = {}
-        self._told: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._told: OrderedDict[str, dict[str, Any] | None] = OrderedDict()
         self._absences = Absences(folder, workspaces.study, workspaces.folder)
         self._watch: threading.Thread | None = None
         workspaces.before_leaving = self._leave_desk
@@ -325,6 +325,10 @@ class Services:
             log.warning("What was kept of a user who was away does not fit: %s", type(error).__name__)
         if kept:
             self._absences.forget(workspace.user)
+        with self._lock:
+            was_away = workspace.user in self._told
+        # What was kept may be from before a restart.
+        if kept or was_away:
             tell("back", user=workspace.user)
         return desk
 
@@ -396,10 +400,9 @@ class Services:
             log.warning(_NOT_KEPT, workspace.user_name, error)
             return False
         with self._lock:
-            if told is not None:
-                self._told[user] = told
-                while len(self._told) > MOST_TOLD:
-                    self._told.popitem(last=False)
+            self._told[user] = told
+            while len(self._told) > MOST_TOLD:
+                self._told.popitem(last=False)
             del self._desks[user]
             self._opening.pop(user, None)
             if not merge_run.message:

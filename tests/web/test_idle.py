@@ -175,6 +175,16 @@ def test_who_only_looked_leaves_nothing(app: Dash) -> None:
     assert not folder.exists() and journals_in(folder.parents[1]) == []
 
 
+def test_everybody_who_was_put_away_is_told_to_be_back(app: Dash, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "iscan_dash")
+    for _ in range(2):
+        # Looks at cells, and selects none: nothing has to be kept.
+        get(browser_of(app, "Bob"), "/api/v1/cells/7?by=")
+        assert "Bob" in put_away(app)
+    told = [record.message for record in caplog.records if getattr(record, "fields", {}).get("user") == "Bob"]
+    assert [event for event in told if event in {"away", "back"}] == ["away", "back", "away"]
+
+
 def test_cells_that_changed_meanwhile_have_another_version(app: Dash) -> None:
     ada, bob = Page(app, browser_of(app, "Ada")), browser_of(app, "Bob")
     made = ada.create("hers")
