@@ -1,9 +1,12 @@
 /* Requests name the study that this page shows: a server that was started again with another one refuses them, and a page
- * that was left open does not become a mixture of both. Below again.js, which wraps it.
+ * that was left open does not become a mixture of both. What a proxy answers in place of the server is no answer. Below
+ * again.js, which wraps it.
  */
 (() => {
   const iscan = (window.iscan = window.iscan || {});
   const header = "X-Iscan-Study";
+  const OF_PROXIES = new Set([502, 503, 504]); // when the server does not answer them
+  const isJson = (response) => (response.headers.get("Content-Type") || "").startsWith("application/json");
   const { content: name } = document.querySelector('meta[name="iscan-study"]');
   const ask = window.fetch.bind(window);
   let refused = null; // the answer that told of another study
@@ -19,6 +22,8 @@
     const headers = new Headers((options && options.headers) || (input && input.headers));
     if (!ahead.delete(href)) headers.set(header, name);
     const response = await ask(input, { ...options, headers });
+    // The server's own refusals are JSON.
+    if (OF_PROXIES.has(response.status) && !isJson(response)) throw new TypeError("The server does not answer.");
     if (response.status === 409 && response.headers.has(header)) tell(response);
     return response;
   };

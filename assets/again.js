@@ -26,4 +26,19 @@
       }
     }
   };
+
+  /**
+   * Ask for what changes nothing; while the server is away, once more when it is back.
+   * @param {string} address
+   * @param {Object} [options]  of fetch
+   */
+  window.iscan.read = async (address, options) => {
+    try {
+      return await window.fetch(address, options);
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      await window.iscan.answering();
+      return window.fetch(address, options);
+    }
+  };
 })();

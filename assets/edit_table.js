@@ -82,7 +82,7 @@
     };
     let response;
     try {
-      response = await fetch(iscan.address(`/api/v1/${path}`), { ...options, signal });
+      response = await iscan.read(iscan.address(`/api/v1/${path}`), { ...options, signal });
     } catch {
       if (signal?.aborted) return null;
       throw new Error("The server does not answer. Try again when it is back.");

@@ -62,7 +62,7 @@
     const asked = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== undefined && value !== null));
     let response;
     try {
-      response = await fetch(iscan.address(`/api/v1/filter/${path}?${asked}`));
+      response = await iscan.read(iscan.address(`/api/v1/filter/${path}?${asked}`));
     } catch {
       throw new Error("The server does not answer. Try again when it is back.");
     }

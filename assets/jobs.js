@@ -17,7 +17,7 @@
     const options = body === undefined ? { cache: "no-store" } : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
     let response;
     try {
-      response = await fetch(iscan.address(`/api/v1/${path}`), options);
+      response = await (body === undefined ? iscan.read : fetch)(iscan.address(`/api/v1/${path}`), options);
     } catch {
       throw new Error("The server does not answer. Try again when it is back.");
     }

@@ -80,7 +80,7 @@
       contains: Object.fromEntries(filters.map(([column, { filter }]) => [column, filter || ""])),
       sort: (request.sortModel || []).map(({ colId, sort }) => [colId, sort === "desc"]),
     };
-    const response = await fetch(iscan.address("/api/v1/preview/rows"), {
+    const response = await iscan.read(iscan.address("/api/v1/preview/rows"), {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(asked),

@@ -33,6 +33,14 @@
   /** Ask the server how things stand now, rather than when it is time. */
   iscan.pollStatus = () => ask();
 
+  /** Wait until the server answers. */
+  iscan.answering = () =>
+    new Promise((resolve) => {
+      waiting.push(resolve);
+      ask();
+    });
+
+  const waiting = [];
   const poll = { timer: null, failures: 0, revision: null, last: "" };
 
   async function ask() {
@@ -44,6 +52,7 @@
       if (iscan.study.isOther()) return;
       if (!response.ok) status = { ...status, save: "failed", reason: status.error };
       poll.failures = 0;
+      for (const resolve of waiting.splice(0)) resolve();
     } catch {
       poll.failures += 1;
       status = { ...(poll.status || {}), offline: poll.failures >= 2 };
@@ -248,12 +257,12 @@
     }).observe(document.body, { childList: true, subtree: true });
   }
 
-  const waiting = new MutationObserver(() => {
+  const building = new MutationObserver(() => {
     if (!document.querySelector(".divider") || !byId("shell-toasts")) return;
-    waiting.disconnect();
+    building.disconnect();
     start();
   });
-  waiting.observe(document.documentElement, { childList: true, subtree: true });
+  building.observe(document.documentElement, { childList: true, subtree: true });
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
     iscan: {

@@ -8,6 +8,8 @@ import pytest
 from iscan_dash.web.same_study import ANOTHER
 from tests.browser.chromium import Browser
 from tests.browser.conftest import Serve
+from tests.browser.edit_pages import EditAnnotation
+from tests.browser.gateway import bad_gateway
 from tests.browser.pages import ExistingAnnotations, NewAnnotation, PlotPanel, Shell
 from tests.browser.studies import combined, small_study, small_values
 
@@ -185,3 +187,33 @@ def test_a_page_of_another_study_stops(browser: Browser, serve: Serve, tmp_path:
     second.start()
     browser.until(shell.banner, "")
     assert browser.texts(".banner.lasting") == []
+
+
+def test_behind_a_proxy_a_page_goes_on_too(browser: Browser, serve: Serve, small_file: Path) -> None:
+    server = serve("serve", small_file, "--single-user")
+    browser.expect_the_server_to_go()
+    browser.expect_errors("502 (Bad Gateway)")
+    shell, edit = Shell(browser).open(server, "/annotate"), EditAnnotation(browser)
+    NewAnnotation(browser).make("kept")
+    edit.open().choose("kept")
+    edit.wait_for_count("60 of 60 cells, 0 ticked")
+    shell.wait_until_saved()
+    server.stop()
+    with bad_gateway(server.url):
+        browser.until(shell.banner, GONE)
+        # Rows, and a page, that are asked for meanwhile.
+        browser.js("iscan.edit.refresh('top')")
+        time.sleep(1)
+        assert browser.text("#edit-failure") == ""
+    server.start()
+    browser.until(shell.banner, "")
+    edit.wait_for_count("60 of 60 cells, 0 ticked")
+    assert edit.ids()
+    server.stop()
+    with bad_gateway(server.url):
+        shell.go_to("Export")
+        browser.until(shell.banner, GONE)
+    server.start()
+    browser.until(lambda: browser.is_shown("#export-page, [id^=export]"), True)
+    browser.until(shell.banner, "")
+    assert shell.toasts() == []
