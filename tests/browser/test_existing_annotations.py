@@ -406,3 +406,17 @@ def test_a_refused_field_shows_again_what_holds(shell: Shell, field: str, text: 
     # It can be edited as before.
     existing.describe(name, "still here")
     browser.wait(lambda: existing.version(name) == 2, "the description")
+
+
+def test_all_columns_fit_beside_the_plots(shell: Shell) -> None:
+    shell.browser.resize(1400, 900)
+    listed(shell, "SingleR_mouse_rna_main_by_cluster")
+    widths, heights, head = shell.browser.js(
+        """
+        const box = document.querySelector(".table-box");
+        const heights = [...box.querySelectorAll("tbody > tr")].map((row) => row.offsetHeight);
+        const last = [...box.querySelectorAll("th")].at(-2);
+        return [[box.scrollWidth, box.clientWidth], heights, [last.innerText, last.title]]"""
+    )
+    assert widths[0] <= widths[1] and max(heights) < 50
+    assert head == ["Ver.", "Version"]

@@ -90,14 +90,21 @@ def table(workspace: Workspace, history: dict[str, list[dict[str, Any]]], open_i
             ],
             className="empty-state",
         )
-    titles = ("", "Name", "Origin", "# Labels", "# Cells set", "Owner", "Created", "Modified", "Version", "Actions")
+    # Short ones, so that all columns fit beside the plots; in full as tooltips.
+    titles = {
+        "": None,
+        "Name": None,
+        "Origin": None,
+        "Labels": "# Labels",
+        "Cells set": "# Cells set: those whose label is not the default",
+        "Owner": None,
+        "Created": None,
+        "Modified": None,
+        "Ver.": "Version",
+        "Actions": None,
+    }
     head = html.Thead(
-        html.Tr(
-            [
-                html.Th(title, className="number" if title in {"# Labels", "# Cells set", "Version"} else "")
-                for title in titles
-            ]
-        )
+        html.Tr([html.Th(text, title=says, className="number" if says else "") for text, says in titles.items()])
     )
     body = [
         html.Tr(
@@ -127,7 +134,11 @@ def row(workspace: Workspace, state: Annotation, history: list[dict[str, Any]], 
         html.Td(ORIGINS.get(header.origin, header.origin)),
         html.Td(f"{state.n_labels:,}", className="number"),
         html.Td(f"{state.n_set:,}", className="number"),
-        html.Td([html.Bdi(owner), None if is_own else _lock(owner)]),
+        html.Td(
+            [html.Bdi(owner, className="annotation-owner"), None if is_own else _lock(owner)],
+            title=owner,
+            className="annotation-of",
+        ),
         html.Td(local_time(header.created, brief=True)),
         html.Td(local_time(state.modified, brief=True)),
         html.Td(str(state.version), className="number"),
