@@ -121,6 +121,13 @@
     const { make, words, icon } = parts();
     const { job } = entry;
     const state = make("td", { class: `log-state log-${(entry.state || "edit").toLowerCase()}` }, entry.state ? icon(ICONS[entry.state]) : null, entry.state);
+  /** A name that goes on in the next line after an underscore rather than in the middle of a word. */
+  function broken(name) {
+    const element = parts().make("bdi");
+    name.split(/(?<=_)/).forEach((part, place) => element.append(...(place ? [document.createElement("wbr")] : []), part));
+    return element;
+  }
+
     const bar = make("td", { class: "log-progress" });
     if (job && job.state === "Running") {
       const progress = make("progress", { max: 100, value: job.progress, "aria-label": `Progress of ${job.name}` });
@@ -133,7 +140,7 @@
       { "data-key": entry.key },
       make("td", {}, time(entry.time)),
       make("td", { class: "log-type", textContent: entry.type }),
-      make("td", { class: "log-name" }, words(entry.name)),
+      make("td", { class: "log-name", title: entry.name }, broken(entry.name)),
       make("td", { class: "log-user" }, words(entry.user)),
       state,
       bar,
