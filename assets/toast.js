@@ -1,6 +1,8 @@
 /* Short messages. Their text comes from labels and names that anyone may have typed: it is only ever set as text. */
 (() => {
   const SECONDS = { success: 4, warning: 8, danger: null };
+  const LEAST_SEEN = 120; // px of the plots up to which there is no room for messages on them
+  const MARGIN = 8;
   const ICONS = { success: "check-circle", warning: "exclamation-triangle", danger: "x-octagon" };
   const shown = new Set();
   const CLOSED = window.iscan.own("iscan-closed");
@@ -79,6 +81,7 @@
     });
     element.append(icon, text, ...message.actions.map((action) => button(action, close)), shut);
     document.getElementById("shell-toasts").append(element);
+    place();
     const seconds = message.seconds ?? SECONDS[message.kind];
     const wait = () => {
       if (seconds) timer = setTimeout(close, 1000 * seconds);
@@ -87,6 +90,20 @@
     element.addEventListener("mouseleave", wait);
     wait();
   }
+
+  /** Where the panel is under the plots, say where messages cover nothing of it: at the foot of what is seen of the plots. */
+  function place() {
+    const box = document.getElementById("shell-toasts");
+    // The strip under the plots is left free: its count is what people look at after an edit.
+    const strip = document.querySelector(".selection-strip");
+    if (!box || !strip) return;
+    const foot = strip.getBoundingClientRect().top;
+    const isSeen = foot > LEAST_SEEN;
+    box.style.setProperty("--toasts-bottom", isSeen ? `${Math.max(0, window.innerHeight - foot) + MARGIN}px` : "auto");
+    box.style.setProperty("--toasts-top", isSeen ? "auto" : "4px");
+  }
+  window.addEventListener("scroll", place, { passive: true });
+  window.addEventListener("resize", place);
 
   (window.iscan = window.iscan || {}).toast = { show };
 })();

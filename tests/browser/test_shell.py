@@ -246,3 +246,33 @@ def test_an_unknown_address_says_so(browser: Browser, demo: Server) -> None:
     Shell(browser).go_to("Data")
     DataPage(browser).wait_until_filled()
     assert ExistingAnnotations(browser).names() == []
+
+
+def test_messages_stand_over_the_plots_where_the_panel_is_under_them(browser: Browser, demo: Server) -> None:
+    browser.resize(1000, 700)
+    Shell(browser).open(demo, "/annotate")
+    spans = """
+        const of = (css) => document.querySelector(css).getBoundingClientRect();
+        return [of(".plots").top, of(".toasts").top, of(".toasts").bottom, of(".selection-strip").top]"""
+    browser.js("iscan.toast.show({ id: 'one', kind: 'warning', text: 'One', actions: [], seconds: 60 })")
+    top, first, last, strip = browser.js(spans)
+    assert top < first < last <= strip
+    # They go with the plots, and are at the edge when those are out of sight.
+    browser.js("document.querySelector('.page').style.minHeight = '2000px'; window.scrollTo(0, 100)")
+    browser.wait(lambda: browser.js(spans)[2] <= browser.js(spans)[3], "the message over the plots")
+    browser.js("window.scrollTo(0, 700)")
+    browser.until(lambda: browser.js(spans)[1], 4)
+
+
+def test_a_gene_sets_the_column_aside(browser: Browser, demo: Server) -> None:
+    Shell(browser).open(demo)
+    plot = PlotPanel(browser)
+    aside = """
+        const field = document.querySelector(".field:has(#plot-colour)");
+        const line = getComputedStyle(field.querySelector(".dash-dropdown-value")).textDecorationLine;
+        return [line, getComputedStyle(field.querySelector("label"), "::after").content]"""
+    assert browser.js(aside) == ["none", "none"]
+    plot.search_gene("CD3D")
+    browser.until(lambda: browser.js(aside), ["line-through", '" (gene shown)"'])
+    plot.clear_gene()
+    browser.until(lambda: browser.js(aside), ["none", "none"])
