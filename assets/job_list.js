@@ -17,8 +17,10 @@
       const { jobs } = iscan;
       const own = make("div", { class: "predict-job", "data-job": job.id }, words(job.name, "predict-job-name"));
       if (job.active) {
-        const text = job.state === "Queued" ? jobs.stepText(job) : `${job.progress} % \u00b7 ${jobs.stepText(job) || "starting"}`;
-        own.append(make("progress", { max: 100, value: job.progress, "aria-label": `Progress of ${job.name}` }), make("span", { class: "muted numbers predict-job-says", textContent: text }), iconButton("x-circle", `Cancel ${job.name}`, () => jobs.cancel(job.id)));
+        const cancel = iconButton("x-circle", `Cancel ${job.name}`, () => jobs.cancel(job.id));
+        cancel.disabled = job.cancelling;
+        const text = job.state === "Queued" || job.cancelling ? jobs.stepText(job) : `${job.progress} % \u00b7 ${jobs.stepText(job) || "starting"}`;
+        own.append(make("progress", { max: 100, value: job.progress, "aria-label": `Progress of ${job.name}` }), make("span", { class: "muted numbers predict-job-says", textContent: text }), cancel);
         return own;
       }
       const text = job.state === "Finished" ? job.message : [job.state, job.message].filter(Boolean).join(": ");

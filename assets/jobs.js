@@ -4,6 +4,7 @@
   const iscan = (window.iscan = window.iscan || {});
   const listeners = new Set();
   const jobs = new Map(); // by id, in no order
+  const cancelling = new Set(); // ids of jobs that are asked to end
   let version = null; // of the newest change that is known
   let asking = null; // the question that is under way
   let isStale = false; // whether something changed since it was asked
@@ -44,7 +45,8 @@
     const ended = [];
     for (const job of changed) {
       const before = jobs.get(job.id);
-      jobs.set(job.id, { ...job, heard });
+      if (!job.active) cancelling.delete(job.id);
+      jobs.set(job.id, { ...job, heard, cancelling: cancelling.has(job.id) });
       if (before && before.active && !job.active) ended.push(job);
     }
     if (isFirst || changed.length) listeners.forEach((listener) => listener(changed));
@@ -92,15 +94,32 @@
     place.append(link);
   }
 
-  /** Have something done with a job: "cancel" or "rerun". */
+  /** Have something done with a job: "cancel" or "rerun"; returns whether the server does it. */
   async function act(id, what) {
+    let isDone = true;
     try {
       await request(`jobs/${id}/${what}`, {});
     } catch (error) {
+      isDone = false;
       iscan.toast.show({ id: `${what}-${id}-${Date.now()}`, kind: "danger", text: error.message, actions: [], seconds: null });
     }
     iscan.pollStatus();
-    return refresh();
+    await refresh();
+    return isDone;
+  }
+
+  /** Have a job end, which takes a moment; that it was heard is told at once. */
+  async function cancel(id) {
+    const mark = (isLeaving) => {
+      if (isLeaving) cancelling.add(id);
+      else cancelling.delete(id);
+      const job = jobs.get(id);
+      if (!job) return;
+      jobs.set(id, { ...job, cancelling: isLeaving });
+      listeners.forEach((listener) => listener([jobs.get(id)]));
+    };
+    mark(true);
+    if (!(await act(id, "cancel"))) mark(false);
   }
 
   /** Open what came of a job; labels colour the plot besides. */
@@ -114,6 +133,7 @@
 
   /** How a job stands, in words: a place in the queue, or what is being done. */
   function stepText(job) {
+    if (job.cancelling) return "Cancelling...";
     if (job.state === "Queued") return job.position > 1 ? `${number(job.position - 1)} before it in the queue` : "next in the queue";
     if (job.state !== "Running" || !job.step) return "";
     return job.total > 1 ? `${job.step} (${number(job.done)} of ${number(job.total)})` : job.step;
@@ -137,7 +157,7 @@
   iscan.jobs = {
     request,
     refresh,
-    cancel: (id) => act(id, "cancel"),
+    cancel,
     rerun: (id) => act(id, "rerun"),
     openResult,
     stepText,

@@ -91,7 +91,11 @@
     if (edit && edit.annotation) found.push(named("box-arrow-in-right", `Open ${edit.name}`, () => iscan.go(iscan.address(`/annotate/existing?open=${edit.annotation}`)), "open"));
     if (job) {
       if (job.result && ["prediction", "enrichment"].includes(job.kind)) found.push(named("box-arrow-in-right", `Open the result ${job.name}`, () => jobs.openResult(jobs.get(job.id)), "open"));
-      if (job.active && job.mine) found.push(named("x-circle", `Cancel ${job.name}`, () => jobs.cancel(job.id), "cancel"));
+      if (job.active && job.mine) {
+        const cancel = named("x-circle", `Cancel ${job.name}`, () => jobs.cancel(job.id), "cancel");
+        cancel.disabled = job.cancelling;
+        found.push(cancel);
+      }
       const form = { prediction: iscan.address("/annotate"), enrichment: iscan.address("/enrichment") }[job.kind];
       if (form && !job.active) found.push(named("arrow-repeat", `Run ${job.name} again: opens its form`, () => iscan.go(`${form}?rerun=${job.id}`), "rerun"));
       // References are made or installed once: only what did not come to that is tried again, as it was asked for.
@@ -117,10 +121,6 @@
     });
   }
 
-  function draw(entry) {
-    const { make, words, icon } = parts();
-    const { job } = entry;
-    const state = make("td", { class: `log-state log-${(entry.state || "edit").toLowerCase()}` }, entry.state ? icon(ICONS[entry.state]) : null, entry.state);
   /** A name that goes on in the next line after an underscore rather than in the middle of a word. */
   function broken(name) {
     const element = parts().make("bdi");
@@ -128,6 +128,10 @@
     return element;
   }
 
+  function draw(entry) {
+    const { make, words, icon } = parts();
+    const { job } = entry;
+    const state = make("td", { class: `log-state log-${(entry.state || "edit").toLowerCase()}` }, entry.state ? icon(ICONS[entry.state]) : null, entry.state);
     const bar = make("td", { class: "log-progress" });
     if (job && job.state === "Running") {
       const progress = make("progress", { max: 100, value: job.progress, "aria-label": `Progress of ${job.name}` });

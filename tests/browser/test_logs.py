@@ -70,7 +70,18 @@ def test_a_job_is_cancelled_and_run_again(browser: Browser, own_demo: Server) ->
     form = PredictionForm(browser).open()
     form.number("nmads", "4.5")
     job = submit(browser, "given up")
-    form.cancel(job)
+    browser.wait(
+        lambda: browser.js("return !!document.querySelector(arguments[0])", f'[data-job="{job}"] button'), "Cancel"
+    )
+    said = browser.js(
+        """
+        const row = () => document.querySelector(arguments[0]);
+        row().querySelector("button").click();
+        return [row().innerText, row().querySelector("button").disabled]""",
+        f'[data-job="{job}"]',
+    )
+    # At once, before the server answers.
+    assert "Cancelling..." in said[0] and said[1]
     assert form.wait_until_done(job) == "Cancelled"
     logs = StudyLogs(browser).open()
     row = logs.wait_for_state(job, "Cancelled")
