@@ -139,6 +139,10 @@ class OpenedResults:
         workspace = self._workspace
         return any(map(self._has_result, (*workspace.annotations(), *workspace.others())))
 
+    def any_own(self) -> bool:
+        """Tell whether there is one of the user's own."""
+        return any(map(self._has_result, self._workspace.annotations()))
+
     def _has_result(self, state: Annotation) -> bool:
         # A copy has no result of its own: its labels are no longer those of the prediction.
         return state.live.origin == ORIGIN and self._workspace.result_file(state.id) is not None

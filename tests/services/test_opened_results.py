@@ -49,11 +49,11 @@ def add(workspace: Workspace, file: Path, own: str) -> None:
 
 def test_kept_until_others_come_or_the_annotation_goes(workspace: Workspace, file: Path) -> None:
     results = OpenedResults(workspace)
-    assert not results.any()
+    assert not results.any() and not results.any_own()
     ids = [f"{place:032x}" for place in range(module.KEPT + 1)]
     for own in ids:
         add(workspace, file, own)
-    assert results.any()
+    assert results.any() and results.any_own()
     assert {state.id for state in results.annotations()} == set(ids)
     first = results.get(ids[0])
     assert results.get(ids[0]) is first

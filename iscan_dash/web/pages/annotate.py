@@ -26,8 +26,8 @@ VIEWS = {
 }
 """The tabs of the page by the last part of their address."""
 
-OF_PREDICTIONS = {"result", "review"}
-"""Tabs that are shown once there is an annotation that a prediction made."""
+SHOWN_FOR = {"result": "of-predictions", "review": "of-own-predictions"}
+"""Tabs that are shown once there is an annotation that a prediction made, and once there is one of the user's own."""
 
 
 def layout(
@@ -59,7 +59,7 @@ def layout(
             # From Enrichment has an address of its own.
             active=True if not key and enrichment is not None else "exact",
             id=f"annotate-tab-{key or 'new'}",
-            className="of-predictions" if key in OF_PREDICTIONS else "",
+            className=SHOWN_FOR.get(key, ""),
         )
         for key, name in VIEWS.items()
     ]
@@ -79,6 +79,8 @@ def layout(
 
 def tabs_class(services: Services) -> str:
     """Return the class of the tabs, by which those of predictions are shown or not."""
+    if services.results.any_own():
+        return "subtabs has-predictions has-own-predictions"
     return "subtabs has-predictions" if services.results.any() else "subtabs"
 
 
