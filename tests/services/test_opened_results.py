@@ -106,6 +106,7 @@ def test_results_of_others_are_looked_into_and_not_changed(tmp_path: Path, file:
     add(hers, file, own)
     results = OpenedResults(his)
     (state,) = results.annotations()
+    assert results.any() and not results.any_own()
     opened = results.get(own)
     assert opened.n_edited(state) == 0
     tried = opened.attempt(state, Cutoffs(0.5))
