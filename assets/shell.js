@@ -50,7 +50,11 @@
       const response = await fetch(iscan.address("/api/v1/status"), { cache: "no-store" });
       status = await response.json();
       if (iscan.study.isOther()) return;
-      if (!response.ok) status = { ...status, save: "failed", reason: status.error };
+      const signIn = response.headers.get("X-Iscan-Sign-In");
+      showSignedOut(signIn);
+      // How things stood is all that is known.
+      if (signIn) status = poll.status || {};
+      else if (!response.ok) status = { ...status, save: "failed", reason: status.error };
       poll.failures = 0;
       for (const resolve of waiting.splice(0)) resolve();
     } catch {
@@ -76,6 +80,17 @@
     clearTimeout(poll.timer);
     // A page that nobody sees asks for nothing; what it missed it hears when it is shown.
     poll.timer = document.hidden ? null : setTimeout(ask, busy ? 700 : 4000);
+  }
+
+  let isSignedOut = false;
+
+  /** Say that nobody is signed in any more, and where to; in a tab of its own, as this page keeps what was typed. */
+  function showSignedOut(place) {
+    if (place) {
+      const link = Object.assign(document.createElement("a"), { href: iscan.address(place), target: "_blank", rel: "noopener", textContent: "Sign in" });
+      iscan.lasting.show("You were signed out. Sign in again to go on.", link);
+    } else if (isSignedOut) iscan.lasting.hide();
+    isSignedOut = Boolean(place);
   }
 
   document.addEventListener("visibilitychange", () => {

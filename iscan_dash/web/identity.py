@@ -24,6 +24,9 @@ COOKIE_AGE = 400 * 86_400
 OPEN = (*STATIC, sign_in.PAGE, sign_in.SIGN_OUT, ALIVE, READY)
 """Where the addresses begin that anybody may ask for."""
 
+SIGN_IN_HEADER = "X-Iscan-Sign-In"
+"""In which a page that was left open is told where its user may sign in again."""
+
 PAGES = ("/", "/<path:path>")
 """Dash's endpoints that answer with the page."""
 
@@ -168,7 +171,9 @@ class SignInSource:
             return User(name, name)
         if _asks_for_page():
             return sign_in.ask()
-        return refusal("You are not signed in any more. Load the page again and sign in.", 401)
+        answer = refusal("You are not signed in any more. Load the page again and sign in.", 401)
+        answer.headers[SIGN_IN_HEADER] = sign_in.PAGE
+        return answer
 
 
 class CookieSource:

@@ -51,3 +51,21 @@ def test_signing_in_and_out(browser: Browser, serve: Serve, small_file: Path, tm
     browser.open(f"{server.url}/")
     sign_in(browser, "ada", PASSWORD)
     Shell(browser).wait_until_ready()
+
+
+def test_a_user_who_was_signed_out_is_told(browser: Browser, serve: Serve, small_file: Path, tmp_path: Path) -> None:
+    Accounts(tmp_path / "users.txt").add("ada", PASSWORD)
+    server = serve("serve", small_file, "--users", tmp_path / "users.txt")
+    browser.expect_errors("401 (UNAUTHORIZED)", "dash_renderer")
+    browser.open(f"{server.url}/")
+    sign_in(browser, "ada", PASSWORD)
+    shell = Shell(browser).wait_until_ready()
+    cookies = browser.driver.get_cookies()
+    browser.driver.delete_all_cookies()
+    browser.until(lambda: browser.texts(".banner.lasting > span"), ["You were signed out. Sign in again to go on."])
+    assert browser.attribute(".banner.lasting a", "href") == "/sign-in"
+    assert shell.save_text() == "All saved"
+    # As after signing in in another tab.
+    for cookie in cookies:
+        browser.driver.add_cookie(cookie)
+    browser.until(lambda: browser.texts(".banner.lasting"), [])

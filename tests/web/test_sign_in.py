@@ -60,6 +60,7 @@ def test_nothing_is_told_before(visit: Visit) -> None:
         answer = visit().get(path)
         assert answer.status_code == 401
         assert answer.get_json() == {"error": "You are not signed in any more. Load the page again and sign in."}
+        assert answer.headers["X-Iscan-Sign-In"] == "/sign-in"
     for path in ("/_dash-update-component", "/api/v1/preview/rows"):
         assert visit().post(path, json={}).status_code == 401
     for path in ("/", "/annotate", "/assets/", "/none"):
