@@ -84,10 +84,14 @@ def export_lines(study: Study, annotations: Sequence[Annotation], *, for_cellxge
     return table_lines(study, annotations, [*header, NOTE], quoted=quote_marked)
 
 
-def export_header(study: Study, annotations: Sequence[Annotation]) -> list[str]:
-    """Return the comment that precedes the table of a draft or an export, a line each, without ``# ``."""
+def export_header(study: Study, annotations: Sequence[Annotation], user: str | None = None) -> list[str]:
+    """Return the comment that precedes the table of a draft or an export, a line each, without ``# ``.
+
+    A draft says whose it is, by the name that others see: its file's name does not tell.
+    """
     ids = [{"name": state.live.name, "id": state.id, "version": state.version} for state in annotations]
-    return header_lines(study, f"annotations: {inert_json(ids)}")
+    whose = [] if user is None else [f"user: {inert_json(user)[1:-1]}"]
+    return header_lines(study, *whose, f"annotations: {inert_json(ids)}")
 
 
 def cellxgene_warnings(annotations: Sequence[Annotation]) -> list[tuple[str, str]]:

@@ -701,7 +701,7 @@ class Ledger:
 
     def _draft_text(self, states: Mapping[str, Annotation]) -> Iterator[str]:
         annotations = [state for state in states.values() if state.header is not None]
-        return table_lines(self._study, annotations, export_header(self._study, annotations))
+        return table_lines(self._study, annotations, export_header(self._study, annotations, self.user_name))
 
     def _take_over_outside(self) -> None:
         """Make what another program changed in the draft into events; nothing of it is lost."""

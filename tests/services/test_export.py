@@ -90,6 +90,8 @@ def test_the_comment(tmp_path: Path, open_files: Opener) -> None:
         f"fingerprint: {study.fingerprint}",
         'annotations: [{"name": "fate", "id": "id of fate", "version": 3}, {"name": "x", "id": "id of x", "version": 3}]',
     ]
+    of_whom = export_header(study, [], "Ada\n# annotations: []\u2028\x1b=1")
+    assert of_whom[3:] == ["user: Ada\\n# annotations: [] \\u001b=1", "annotations: []"]
 
 
 def test_equal_names_are_told_apart() -> None:

@@ -631,6 +631,7 @@ class TestOpening:
         assert lines[0].startswith("# iscan-dash ")
         assert lines[1:3] == ["# data: mine.h5ad", f"# fingerprint: {workspace.study.fingerprint}"]
         assert lines[3:] == [
+            f"# user: {workspace.user_name}",
             f'# annotations: [{{"name": "mine", "id": "{made.id}", "version": 1}}]',
             'index,sample,"mine"',
             '"cell0","mine","B"',
