@@ -258,8 +258,8 @@ def parts(content: bytes) -> tuple[list[str], str]:
     """Return the comments of a draft and its table."""
     lines = content.decode().splitlines(keepends=True)
     comments = [line for line in lines if line.startswith("# ")]
-    assert len(comments) == 4
-    return comments, "".join(lines[4:])
+    assert len(comments) == 5
+    return comments, "".join(lines[5:])
 
 
 def expected_table(study: Study, versions: dict[tuple[str, int], Annotation], comment: str) -> str:
