@@ -216,11 +216,17 @@ class _Cluster:
             yield self._result(waiting.popleft())
 
     def _submit(self, *call: Any, **arguments: Any) -> Any:
-        return self._client.submit(*call, **arguments, key=f"iscan-dash-{uuid4().hex}", pure=False)
+        from distributed.comm import CommClosedError
+
+        try:
+            return self._client.submit(*call, **arguments, key=f"iscan-dash-{uuid4().hex}", pure=False)
+        except CommClosedError as error:
+            raise self._gone() from error
 
     def _result(self, future: Any) -> Any:
         """Wait for a chunk; what is not awaited any more is taken back when its future goes."""
         from distributed import KilledWorker, wait
+        from distributed.comm import CommClosedError
 
         try:
             while True:
@@ -245,7 +251,8 @@ class _Cluster:
                 f"A worker of {self._address} lacks {error.name}. Install iscan-dash[dask] {__version__} wherever "
                 "workers run, start them again, and run the job again."
             ) from error
-        except (asyncio.CancelledError, concurrent.futures.CancelledError) as error:
+        except (CommClosedError, asyncio.CancelledError, concurrent.futures.CancelledError) as error:
+            # Which of them it is depends on what was under way when it was lost.
             raise self._gone() from error
 
     def _look(self) -> None:

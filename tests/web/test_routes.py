@@ -311,7 +311,7 @@ def test_the_state_of_the_server(client: FlaskClient, app: Dash) -> None:
     assert response.headers["Cache-Control"] == "no-store"
     status = response.get_json()
     told = {"revision", "save", "reason", "draft", "saved_at", "changed_files", "needs_name", "notices", "selection"}
-    told |= {"ticks", "jobs", "jobs_active"}
+    told |= {"ticks", "jobs", "jobs_active", "study"}
     assert set(status) == told
     assert status["revision"] == services_of(app).workspace.revision
     assert status["changed_files"] == []
