@@ -264,7 +264,7 @@
       "div",
       { class: "from-enrichment-bar" },
       search,
-      alone === "grid" || !alone ? button("best", "Pick best", "Tick the set with the highest difference in each group, where AUC is above 0.5 and the adjusted P at most 0.05; never one of which fewer than a fifth of the genes, or only one, were found. It replaces what is ticked; custom labels stay.", pickBest) : null,
+      alone === "grid" || !alone ? button("best", "Pick best", "Tick the set with the highest difference in each group, where AUC is above 0.5 and the adjusted P at most 0.05; never one of which fewer than a fifth of the genes were found. It replaces what is ticked; custom labels stay.", pickBest) : null,
       alone === "grid" || !alone ? button("clear", "Clear", "Take all ticks and custom labels away", clear) : null,
       make("span", { class: "space" }),
       alone === "grid" ? null : make("label", { for: order.id, textContent: alone ? "Order" : "Order of plots" }),

@@ -43,9 +43,6 @@ MOST_ROWS = 200_000
 MOST_ORDERED = 1000
 """Groups or sets up to which they are clustered."""
 
-FEWEST_GENES = 2
-"""Genes of a set that must be found for a suggestion: one alone is that gene, not the set."""
-
 RESULTS, TABLES = 2, 8
 """Results and tables that are kept open."""
 
@@ -186,7 +183,7 @@ class GroupedScores:
     @cached_property
     def best(self) -> list[int | None]:
         """The set that is suggested for each group; never one of which too few genes were found to stand for it."""
-        allowed = [own["found"] >= FEWEST_GENES and not own["few"] for own in self.result.sets]
+        allowed = [not own["few"] for own in self.result.sets]
         return pick_best(self.table, np.array(allowed, bool))
 
     def to_json(self) -> dict[str, Any]:
