@@ -300,6 +300,7 @@ def test_the_page_may_be_left_before_an_edit_is_answered(edit: EditAnnotation, s
     edit.browser.until(edit.button, "Assign to 2 cells")
     with edit.browser.held_back("url.includes('_dash-update-component') && body.includes('edit-action')") as release:
         edit.press_button()
+        edit.browser.wait(lambda: edit.browser.js("return __held.n"), "the edit to be sent")
         shell.go_to("Existing Annotations")
         edit.browser.wait(lambda: not edit.browser.is_shown("#edit-assign"), "the page to go")
         release()
