@@ -453,12 +453,15 @@ class PlotPanel(Part):
         """Click Show all."""
         self._move_view(lambda: self.browser.click("#plot-reset"))
 
-    def _move_view(self, act: Callable[[], None]) -> None:
-        # The cells are painted before Plotly, which holds the tools, is there.
+    def wait_for_tools(self) -> None:
+        """Wait until Plotly is there, which holds the tools and comes after the cells are painted."""
         self.browser.wait(
             lambda: self._js("return Boolean(document.querySelector('#plot-1-graph .js-plotly-plot .nsewdrag'))"),
             "the tools of the plot",
         )
+
+    def _move_view(self, act: Callable[[], None]) -> None:
+        self.wait_for_tools()
         before = self.view()
         act()
         self.browser.wait(lambda: self.view() != before, "the view to move")
