@@ -70,7 +70,7 @@ def enrich(
     from iscan_dash.services.enrichment_parameters import EnrichmentParameters
     from iscan_dash.services.enrichment_result import EnrichmentResult, save_result
     from iscan_dash.services.enrichment_table import write_cell_table, write_group_table
-    from iscan_dash.services.enrichments import group_scores, groups_of
+    from iscan_dash.services.grouped_scores import group_scores, groups_of
     from iscan_dash.services.new_file import refuse_existing
     from iscan_dash.services.processes import processors
     from iscan_dash.services.workspace import Source

@@ -10,7 +10,7 @@ from iscan_dash.core.formulas import NOTE, inert_json
 from iscan_dash.core.study import Study
 from iscan_dash.services.csv_text import ROWS, header_lines, quote_marked, row_heads
 from iscan_dash.services.enrichment_result import EnrichmentResult
-from iscan_dash.services.enrichments import GroupedScores
+from iscan_dash.services.grouped_scores import GroupedScores
 from iscan_dash.services.new_file import new_file
 
 GROUP_COLUMNS = (

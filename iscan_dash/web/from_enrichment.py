@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from iscan_dash.core.annotations.names import check_name
 from iscan_dash.core.words import counted
 from iscan_dash.errors import IscanError, NameRefused
-from iscan_dash.services.enrichments import GroupChoice, LabelChoice
+from iscan_dash.services.enrichment_labels import GroupChoice, LabelChoice
 from iscan_dash.services.workspace import Source
 from iscan_dash.web.predictions import labelled_columns
 from iscan_dash.web.services import Services

@@ -23,12 +23,13 @@ from iscan_dash.errors import (
     StorageError,
     UnknownColumn,
 )
+from iscan_dash.services import enrichment_list, result_files
 from iscan_dash.services import enrichments as module
-from iscan_dash.services import result_files
 from iscan_dash.services.enrichment import enrichment_preflight, match_genes, score_study
+from iscan_dash.services.enrichment_labels import GroupChoice, LabelChoice
 from iscan_dash.services.enrichment_parameters import EnrichmentParameters, plain_parameters, read_parameters
 from iscan_dash.services.enrichment_result import EnrichmentResult
-from iscan_dash.services.enrichments import Enrichments, GroupChoice, LabelChoice
+from iscan_dash.services.enrichments import Enrichments
 from iscan_dash.services.job_table import Job, JobState
 from iscan_dash.services.jobs import Jobs
 from iscan_dash.services.workspace import Source, Workspace
@@ -300,7 +301,7 @@ def test_the_list(
     # A month after it was deleted it is gone for good.
     folder = enrichments.result(first).folder
     enrichments.delete(first)
-    monkeypatch.setattr(module, "KEEP_DELETED", -1.0)
+    monkeypatch.setattr(enrichment_list, "KEEP_DELETED", -1.0)
     run(jobs, ada, replace(parameters, method="ulm"))
     assert not folder.exists()
     with pytest.raises(UnknownColumn, match="long ago"):
@@ -325,7 +326,7 @@ def test_a_result_that_cannot_be_kept_leaves_nothing(
     assert job.state is JobState.FAILED and "No space left on device. Free the disk" in job.message
     assert Enrichments(ada).list() == []
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_keep", lambda *_: (_ for _ in ()).throw(StorageError("no journal")))
+        patch.setattr(module, "write_list", lambda *_: (_ for _ in ()).throw(StorageError("no journal")))
         job = run(jobs, ada, parameters)
     assert job.state is JobState.FAILED and list(ada.place.results.iterdir()) == []
     job = run(jobs, ada, parameters)
