@@ -25,6 +25,7 @@ from iscan_dash.cli_enrich import enrich
 from iscan_dash.cli_predict import predict, references
 from iscan_dash.errors import IscanError, UnknownColumn
 from iscan_dash.settings import Settings
+from iscan_dash.starting import without_collecting
 
 if TYPE_CHECKING:
     # Loading these takes a moment that a command which does not need them is spared.
@@ -161,11 +162,6 @@ def list_users(path: Path) -> None:
 
 
 def _serve(settings: Settings) -> None:
-    import waitress.server
-
-    from iscan_dash.web.app import create_app
-    from iscan_dash.web.security import LARGEST_UPLOAD
-
     logs.configure(settings.log_format, settings.log_level)
     try:
         # Before anything reads the study in the background: a process that ends meanwhile hangs in HDF5's lock.
@@ -173,15 +169,21 @@ def _serve(settings: Settings) -> None:
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
         raise IscanError(f"Cannot listen on {where}: {error.strerror}. Choose another --port.") from error
-    app = create_app(settings.with_loopback_hosts())
-    server = waitress.server.create_server(
-        app.server,
-        sockets=[listening],
-        threads=8,
-        max_request_body_size=LARGEST_UPLOAD,
-        # What trusted proxies say is read by the application.
-        clear_untrusted_proxy_headers=not settings.proxies,
-    )
+    with without_collecting():
+        import waitress.server
+
+        from iscan_dash.web.app import create_app
+        from iscan_dash.web.security import LARGEST_UPLOAD
+
+        app = create_app(settings.with_loopback_hosts())
+        server = waitress.server.create_server(
+            app.server,
+            sockets=[listening],
+            threads=8,
+            max_request_body_size=LARGEST_UPLOAD,
+            # What trusted proxies say is read by the application.
+            clear_untrusted_proxy_headers=not settings.proxies,
+        )
     port = listening.getsockname()[1]
     click.echo(f"iscan-dash is ready: http://{settings.host}:{port}{settings.url_prefix}  (Ctrl+C stops it)")
     # As Ctrl+C does: what is unsaved is written before the process ends.

@@ -9,7 +9,6 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import gammaln
 
 from iscan_dash.core.engine.kernel import kernel
 
@@ -48,6 +47,9 @@ def most_surprising(sizes: np.ndarray, n_genes: int) -> np.ndarray:
     [1.0, 1.653]
     """
     sizes = np.asarray(sizes, np.float64)
+    # Imported here as a server starts without it.
+    from scipy.special import gammaln
+
     found: np.ndarray = (gammaln(n_genes + 1) - gammaln(sizes + 1) - gammaln(n_genes - sizes + 1)) / _LOG10
     return found
 

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_ndtr
 
 from iscan_dash.core.enrichment.rank_sums import RankedScores, rank_scores
 from iscan_dash.core.enrichment.scores import SetScores
@@ -177,6 +176,9 @@ def _tested(u: np.ndarray, n_own: np.ndarray, n_rest: np.ndarray, ties: np.ndarr
     spread = n_all + 1.0 - ties / (n_all * (n_all - 1.0))
     spread = np.where(spread > 1e-9 * n_all, spread, 0.0)
     z = (u - n_own * n_rest / 2.0 - 0.5) / np.sqrt(n_own * n_rest / 12.0 * spread)
+    # Imported here as a server starts without it.
+    from scipy.special import log_ndtr
+
     found: np.ndarray = 0.0 - log_ndtr(-z) / _LN10
     return found
 

@@ -1,4 +1,7 @@
-"""Read elements of an ``.h5ad`` file with AnnData's own readers."""
+"""Read elements of an ``.h5ad`` file: texts and categories here, everything else with AnnData's own readers.
+
+AnnData takes half a second to import, which the first page, that names categories at most, is not to wait for.
+"""
 
 from typing import Any
 
@@ -23,23 +26,27 @@ def read_element(group: h5py.Group, key: str) -> Any:
     Any
         What AnnData makes of it: ``numpy.ndarray``, ``pandas.Categorical``, a nullable pandas array, ...
     """
-    # Imported here because it costs half a second, which the server spends listening instead.
-    from anndata.io import read_elem
-
     element = group[key]
-    if not _is_old_category(element):
-        return read_elem(element)
+    if encoding(element) != "categorical":
+        return _read(element)
     import pandas as pd
 
-    return pd.Categorical.from_codes(element[()], read_levels(group, key))
+    codes = element if _is_old_category(element) else element["codes"]
+    return pd.Categorical.from_codes(codes[()], read_levels(group, key))
 
 
 def read_levels(group: h5py.Group, key: str) -> Any:
     """Read the levels of a category, in the file's order."""
+    element = group[key]
+    return _read(group[element.attrs["categories"]] if _is_old_category(element) else element["categories"])
+
+
+def _read(element: h5py.Group | h5py.Dataset) -> Any:
+    if isinstance(element, h5py.Dataset) and element.ndim == 1 and h5py.check_string_dtype(element.dtype):
+        return element.asstr()[()]
     from anndata.io import read_elem
 
-    element = group[key]
-    return read_elem(group[element.attrs["categories"]] if _is_old_category(element) else element["categories"])
+    return read_elem(element)
 
 
 def read_texts(table: h5py.Group, column: str) -> list[str]:
