@@ -37,7 +37,7 @@ GOALS: dict[str, Goals] = {
 }
 """What the project wants at most. "Start" is shown both ways it can be read: to the first answer and to the page."""
 
-CLAIMED = (report.READY, report.USABLE, report.MEMORY, report.DRAWN, report.PREVIEW, report.BYTES)
+CLAIMED = (report.READY, report.USABLE, report.MEMORY, report.PICTURE, report.DRAWN, report.PREVIEW, report.BYTES)
 
 PeerMode = Literal["memory", "backed"]
 

@@ -46,7 +46,13 @@ ARGUMENTS = (
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WATCH = """
 (() => {
-  const bench = window.__bench = {usable: null, drawn: undefined, cells: 0};
+  const bench = window.__bench = {usable: null, drawn: undefined, cells: 0, fetched: []};
+  // What the browser fetches ahead, before a script could use it, is not asked for yet.
+  const fetch = window.fetch;
+  window.fetch = (...asked) => {
+    bench.fetched.push([String(asked[0]?.url ?? asked[0]), performance.now()]);
+    return fetch.apply(window, asked);
+  };
   %s
   const usable = () => { try { return %s } catch { return false } };
   const look = () => { if (usable()) bench.usable = performance.now(); else requestAnimationFrame(look); };
@@ -78,9 +84,9 @@ class Page:
     usable
         JavaScript expression, true once the plot is drawn and the controls are there.
     shown
-        JavaScript expression for ``{cells, drawnMs, labels}``: how many cells the plot drew, the milliseconds from
-        asking for their coordinates until they were drawn, and the cells of each label (null where the page does not
-        tell).
+        JavaScript expression for ``{cells, pictureMs, drawnMs, labels}``: how many cells the plot drew, the
+        milliseconds from navigation, and from the page's script asking for their coordinates, until they were drawn,
+        and the cells of each label (null where the page does not tell).
     prepare
         JavaScript run before the page's own scripts: notes in ``bench.drawn`` when the cells were drawn, and may keep
         what `usable` and `shown` ask for there.
@@ -93,9 +99,12 @@ class Page:
 
 _SHOWN = """
 (cells, data, labels) => {
-  const asked = performance.getEntriesByType('resource').filter(e => data.test(e.name)).map(e => e.startTime);
-  return {cells, drawnMs: window.__bench.drawn - Math.min(...asked), labels};
+  const bench = window.__bench, asked = bench.fetched.filter(([name]) => data.test(name)).map(([, start]) => start);
+  return {cells, pictureMs: bench.drawn, drawnMs: bench.drawn - Math.min(...asked), labels};
 }"""
+NOT_LOOKED = "({cells: 0, pictureMs: 0, drawnMs: 0, labels: null})"
+"""What a page shows whose picture is not what is measured."""
+
 _LEGEND = """Object.fromEntries([...document.querySelectorAll('#plot-1-legend .legend-row')].map(
   row => [row.title, Number(row.querySelector('.legend-count').textContent.replaceAll(',', ''))]))"""
 ISCAN_DASH = Page(
@@ -133,8 +142,10 @@ class Visit:
     ----------
     usable_s
         From navigation to the frame in which the page was usable.
+    picture_s
+        From navigation until the cells were drawn.
     drawn_s
-        From asking for the cells' coordinates until the cells were drawn.
+        From the page's script asking for the cells' coordinates until the cells were drawn.
     cells
         How many cells the plot drew.
     labels
@@ -153,6 +164,7 @@ class Visit:
     """
 
     usable_s: float
+    picture_s: float
     drawn_s: float
     cells: int
     labels: dict[str, int] | None
@@ -209,6 +221,7 @@ class Browser:
         received, requests, outside = _traffic(self._logs("performance"), url)
         return Visit(
             usable_s=usable_ms / 1e3,
+            picture_s=shown["pictureMs"] / 1e3,
             drawn_s=shown["drawnMs"] / 1e3,
             cells=int(shown["cells"]),
             labels=shown["labels"],

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.browser import ISCAN_DASH, Browser, Page
+from benchmarks.browser import ISCAN_DASH, NOT_LOOKED, Browser, Page
 from benchmarks.measure import Program
 from benchmarks.servers import BenchmarkError, Command, threads_env
 
@@ -70,9 +70,7 @@ def iscan_dash_interactions(url: str, browser: Browser) -> Mapping[str, float]:
 
 def _preview_in_page(url: str, browser: Browser) -> float:
     """Return the median seconds of a refresh of the preview in the page of New Annotation."""
-    browser.visit(
-        f"{url}annotate", Page("document.querySelector('#new-summary')", "({cells: 0, drawnMs: 0, labels: null})")
-    )
+    browser.visit(f"{url}annotate", Page("document.querySelector('#new-summary')", NOT_LOOKED))
     values = {"new-copy": True, "new-cluster": ["leiden"], "new-default": "Unassigned"}
     first = ";".join(f"dash_clientside.set_props('{k}', {{value: {json.dumps(v)}}})" for k, v in values.items())
     browser.reaction(first, "#new-summary")

@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 
 import h5py
 
-from benchmarks.browser import SETTLE, Browser, Page
+from benchmarks.browser import NOT_LOOKED, SETTLE, Browser, Page
 from benchmarks.drawing import CELLXGENE_CANVAS, ISCAN_CANVAS, TENTH, Canvas, Cells, check_count, lasso, watched
 from benchmarks.measure import Program
 from benchmarks.peers import cellxgene_python
@@ -85,9 +85,7 @@ def iscan_relabelling(program: Program, cells: Cells) -> Program:
     def relabel(url: str, browser: Browser) -> dict[str, float]:
         annotation = _make_annotation(url)
         query = urlencode({"annotation": annotation, "open": annotation})
-        page = watched(
-            Page("document.querySelector('#edit-apply')", "({cells: 0, drawnMs: 0, labels: null})"), ISCAN_CANVAS
-        )
+        page = watched(Page("document.querySelector('#edit-apply')", NOT_LOOKED), ISCAN_CANVAS)
         browser.visit(f"{url}annotate/edit?{query}", page)
         browser.wait_for("document.querySelector('#plot-1-frame').dataset.painted.includes('annotation')")
         return _relabel(browser, ISCAN_CANVAS, cells, _iscan_label)

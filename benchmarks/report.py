@@ -50,6 +50,7 @@ USABLE = Row("start to usable page, s", lambda r: r.usable_s)
 MEMORY = Row("resident memory, MB", lambda r: _mb(r.memory.now), 0)
 PEAK = Row("peak resident memory, MB", lambda r: _mb(r.memory.peak), 0)
 AFTER = Row("peak after previews and pages, MB", lambda r: _mb(r.memory_after.peak) if r.interactions else None, 0)
+PICTURE = Row("navigation to drawn plot, s", lambda r: r.visit.picture_s)
 DRAWN = Row("data to drawn plot, s", lambda r: r.visit.drawn_s)
 BYTES = Row("bytes sent, MB", lambda r: r.visit.received / 1e6)
 REQUESTS = Row("answers they came in", lambda r: r.visit.requests, 0)
@@ -65,6 +66,7 @@ START_ROWS = (
     USABLE,
     MEMORY,
     PEAK,
+    PICTURE,
     DRAWN,
     BYTES,
     REQUESTS,
