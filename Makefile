@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Tests that run at the same time, file by file: a browser and its server use one core.
 JOBS ?= 2
+CHROMIUM := chromium chromium-driver fonts-dejavu-core
 
 .PHONY: run test lint types layers unit browser bench bench-singler bench-enrichment audit clean
 
@@ -26,12 +27,12 @@ unit: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not browser"
 
 browser: $(VENV)/.installed-test
-	@sh scripts/ensure_chromium.sh
-	@sh scripts/ensure_nginx.sh
+	@sh scripts/ensure_programs.sh "chromium chromedriver" $(CHROMIUM)
+	@sh scripts/ensure_programs.sh "nginx openssl" nginx openssl
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m browser --reruns 2 tests/browser
 
 bench: $(VENV)/.installed-test
-	@sh scripts/ensure_chromium.sh
+	@sh scripts/ensure_programs.sh "chromium chromedriver" $(CHROMIUM)
 	$(BIN)/python -m benchmarks
 
 bench-singler: $(VENV)/.installed-test

@@ -76,7 +76,7 @@ ARGUMENTS = (
 def start() -> Chrome:
     """Start a headless Chromium."""
     binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    assert binary and driver, "Chromium and its driver are needed: sh scripts/ensure_chromium.sh"
+    assert binary and driver, "Chromium and its driver are needed: apt-get install chromium chromium-driver"
     options = ChromeOptions()
     options.binary_location = binary
     # The page says itself when it is ready.

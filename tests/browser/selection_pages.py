@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from selenium.webdriver.common.keys import Keys
 
+from tests.browser.annotation_pages import NewAnnotation
 from tests.browser.chromium import Browser
-from tests.browser.pages import NewAnnotation, Part
+from tests.browser.pages import Part
 
 Box = tuple[float, float, float, float]
 """Left, right, bottom and top of a rectangle, in the coordinates of a plot's axes."""

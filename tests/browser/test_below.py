@@ -6,9 +6,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.browser.annotation_pages import NewAnnotation
 from tests.browser.chromium import Browser
 from tests.browser.enrichment_pages import EnrichmentForm, FromEnrichment, GeneSetsPage
-from tests.browser.pages import NewAnnotation, PlotPanel, Shell
+from tests.browser.pages import Shell
+from tests.browser.plot_pages import PlotPanel
 from tests.browser.server import Server
 
 pytestmark = pytest.mark.browser

@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from tests.browser.annotation_pages import ExistingAnnotations, NewAnnotation
 from tests.browser.chromium import Browser
 from tests.browser.conftest import Serve
 from tests.browser.edit_pages import EditAnnotation
-from tests.browser.pages import ExistingAnnotations, NewAnnotation, PlotPanel, Shell
+from tests.browser.pages import Shell
+from tests.browser.plot_pages import PlotPanel
 from tests.browser.selection_pages import Box, CellFilter, FilteredAnnotation, Selection, Strip
 from tests.browser.server import Server
 from tests.browser.studies import N_CELLS, small_obs, small_values

@@ -10,7 +10,8 @@ import pytest
 
 from iscan_dash.settings import DEMO_STUDY
 from tests.browser.chromium import Browser
-from tests.browser.pages import Part, PlotPanel, Shell
+from tests.browser.pages import Part, Shell
+from tests.browser.plot_pages import PlotPanel
 from tests.browser.server import Server
 from tests.studies import log1p_cp10k
 

@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from tests.browser.annotation_pages import ExistingAnnotations, NewAnnotation
 from tests.browser.chromium import Browser
 from tests.browser.conftest import Serve
-from tests.browser.pages import DataPage, ExistingAnnotations, NewAnnotation, PlotPanel, Shell
+from tests.browser.file_pages import DataPage
+from tests.browser.pages import Shell
+from tests.browser.plot_pages import PlotPanel
 from tests.browser.server import Server, real_data
 from tests.browser.studies import troubled_study
 

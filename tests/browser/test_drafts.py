@@ -8,9 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.browser.annotation_pages import ExistingAnnotations, NewAnnotation
 from tests.browser.chromium import Browser
 from tests.browser.conftest import Serve
-from tests.browser.pages import ExistingAnnotations, NamingDialog, NewAnnotation, PlotPanel, Shell
+from tests.browser.pages import NamingDialog, Shell
+from tests.browser.plot_pages import PlotPanel
 from tests.browser.server import Draft, Server
 from tests.browser.studies import combined, small_obs, small_study, small_values
 from tests.studies import write_study

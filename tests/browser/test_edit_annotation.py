@@ -4,16 +4,11 @@ import numpy as np
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from tests.browser.annotation_pages import ExistingAnnotations, NewAnnotation
 from tests.browser.chromium import Browser
 from tests.browser.edit_pages import EditAnnotation
-from tests.browser.pages import (
-    ExistingAnnotations,
-    NewAnnotation,
-    PlotPanel,
-    Shell,
-    act_on_selection,
-    clear_selection,
-)
+from tests.browser.pages import Shell
+from tests.browser.plot_pages import PlotPanel, act_on_selection, clear_selection
 from tests.browser.server import Server
 from tests.browser.studies import N_CELLS, small_values
 

@@ -3,8 +3,10 @@
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from tests.browser.annotation_pages import ExistingAnnotations, NewAnnotation
 from tests.browser.chromium import Browser
-from tests.browser.pages import ExistingAnnotations, NewAnnotation, PlotPanel, Shell
+from tests.browser.pages import Shell
+from tests.browser.plot_pages import PlotPanel
 from tests.browser.server import Server
 from tests.browser.studies import N_CELLS, combined, small_values
 from tests.services.page_client import PageClient

@@ -9,9 +9,11 @@ import anndata as ad
 import numpy as np
 import pytest
 
+from tests.browser.annotation_pages import ImportPanel, NewAnnotation
 from tests.browser.chromium import Browser
 from tests.browser.conftest import Serve
-from tests.browser.pages import ExportPage, ImportPanel, NewAnnotation, Shell
+from tests.browser.file_pages import ExportPage
+from tests.browser.pages import Shell
 from tests.browser.server import Draft, Server
 from tests.browser.studies import N_CELLS, combined, small_study, small_values
 from tests.studies import write_study

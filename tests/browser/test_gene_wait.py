@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.browser.chromium import Browser
-from tests.browser.pages import PlotPanel, Shell
+from tests.browser.pages import Shell
+from tests.browser.plot_pages import PlotPanel
 from tests.browser.server import Server
 
 ASSETS = Path(__file__).parents[2] / "assets"

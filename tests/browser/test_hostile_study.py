@@ -14,7 +14,8 @@ import pytest
 
 from iscan_dash.core.references.verify import checksum_of
 from tests.browser.chromium import Browser
-from tests.browser.pages import PlotPanel, Shell
+from tests.browser.pages import Shell
+from tests.browser.plot_pages import PlotPanel
 from tests.browser.server import Server
 from tests.predictions import CLUSTERS, N_CELLS, TRUTH
 from tests.references import LABELS, gene_names, some_profiles, write_profiles

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.annotation_pages import ExistingAnnotations, NewAnnotation
 from tests.browser.chromium import Browser
 from tests.browser.conftest import Serve
-from tests.browser.pages import ExistingAnnotations, NewAnnotation, Shell
+from tests.browser.pages import Shell
 from tests.browser.studies import small_values
 
 pytestmark = pytest.mark.browser

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from tests.browser.annotation_pages import ExistingAnnotations, ImportPanel, NewAnnotation, TableColumn
 from tests.browser.chromium import Browser
-from tests.browser.pages import ExistingAnnotations, ImportPanel, NewAnnotation, PlotPanel, Shell, TableColumn
+from tests.browser.pages import Shell
+from tests.browser.plot_pages import PlotPanel
 from tests.browser.server import Draft, Server
 from tests.browser.studies import N_CELLS, combined, small_values
 

@@ -11,7 +11,8 @@ from selenium.webdriver.common.keys import Keys
 
 from iscan_dash.settings import DEMO_STUDY
 from tests.browser.chromium import Browser
-from tests.browser.pages import PlotPanel, Shell, chosen_cells, clear_selection
+from tests.browser.pages import Shell
+from tests.browser.plot_pages import PlotPanel, chosen_cells, clear_selection
 from tests.browser.server import Server, real_data
 
 pytestmark = pytest.mark.browser

@@ -6,9 +6,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.browser.annotation_pages import NewAnnotation
 from tests.browser.chromium import Browser
 from tests.browser.conftest import Serve
-from tests.browser.pages import NewAnnotation, Shell
+from tests.browser.pages import Shell
 from tests.browser.prediction_pages import PredictionForm, StudyLogs
 from tests.browser.server import Server
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.browser.annotation_pages import ExistingAnnotations, NewAnnotation
 from tests.browser.chromium import Browser
-from tests.browser.pages import ExistingAnnotations, NewAnnotation, Shell
+from tests.browser.pages import Shell
 from tests.browser.server import Server
 from tests.browser.studies import N_CELLS, combined, small_values
 

@@ -16,16 +16,19 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from iscan_dash.services.accounts import Accounts
+from tests.browser.annotation_pages import NewAnnotation
 from tests.browser.chromium import Browser
 from tests.browser.edit_pages import EditAnnotation
-from tests.browser.pages import ExportPage, NewAnnotation, PlotPanel, Shell
+from tests.browser.file_pages import ExportPage
+from tests.browser.pages import Shell
+from tests.browser.plot_pages import PlotPanel
 from tests.browser.server import Draft, plain_environment
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(not NGINX, reason="nginx is needed: sh scripts/ensure_nginx.sh"),
+    pytest.mark.skipif(not NGINX, reason="nginx is needed: apt-get install nginx openssl"),
 ]
 
 ROOT = Path(__file__).parents[2]

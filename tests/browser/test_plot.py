@@ -14,7 +14,8 @@ from iscan_dash.core import palette
 from iscan_dash.settings import DEMO_STUDY
 from tests.browser.chromium import Browser
 from tests.browser.conftest import Serve
-from tests.browser.pages import PlotPanel, Shell, hex_colour, picture_size
+from tests.browser.pages import Shell
+from tests.browser.plot_pages import PlotPanel, hex_colour, picture_size
 from tests.browser.server import Server
 from tests.studies import some_counts, write_study
 

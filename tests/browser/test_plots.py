@@ -10,7 +10,8 @@ import pytest
 from iscan_dash.settings import DEMO_STUDY
 from tests.browser.chromium import Browser
 from tests.browser.conftest import Serve
-from tests.browser.pages import PlotPanel, Shell, act_on_selection, chosen_cells, clear_selection
+from tests.browser.pages import Shell
+from tests.browser.plot_pages import PlotPanel, act_on_selection, chosen_cells, clear_selection
 from tests.browser.server import Server
 from tests.browser.test_lasso import inside
 

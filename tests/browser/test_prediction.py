@@ -12,9 +12,11 @@ import pandas as pd
 import pytest
 
 from iscan_dash.settings import DEMO_STUDY
+from tests.browser.annotation_pages import ExistingAnnotations
 from tests.browser.chromium import Browser
 from tests.browser.conftest import Serve
-from tests.browser.pages import ExistingAnnotations, PlotPanel, Shell
+from tests.browser.pages import Shell
+from tests.browser.plot_pages import PlotPanel
 from tests.browser.prediction_pages import PredictionForm, StudyLogs
 from tests.browser.server import Server, plain_environment, real_data
 from tests.references import LABELS, gene_names, some_profiles, write_folder, write_profiles

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from matplotlib.path import Path as Outline
 
+from tests.browser.annotation_pages import NewAnnotation
 from tests.browser.chromium import Browser
 from tests.browser.edit_pages import EditAnnotation
-from tests.browser.pages import NewAnnotation, PlotPanel, Shell, clear_selection
+from tests.browser.pages import Shell
+from tests.browser.plot_pages import PlotPanel, clear_selection
 from tests.browser.server import Server, real_data
 
 pytestmark = pytest.mark.browser

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from iscan_dash.web.same_study import ANOTHER
+from tests.browser.annotation_pages import ExistingAnnotations, NewAnnotation
 from tests.browser.chromium import Browser
 from tests.browser.conftest import Serve
 from tests.browser.edit_pages import EditAnnotation
 from tests.browser.gateway import bad_gateway
-from tests.browser.pages import ExistingAnnotations, NewAnnotation, PlotPanel, Shell
+from tests.browser.pages import Shell
+from tests.browser.plot_pages import PlotPanel
 from tests.browser.studies import combined, small_study, small_values
 
 pytestmark = pytest.mark.browser

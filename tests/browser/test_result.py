@@ -14,7 +14,8 @@ from iscan_dash.core.singler.prune import prune
 from iscan_dash.services.results import PredictionResult
 from tests.browser.chromium import Browser
 from tests.browser.conftest import Serve
-from tests.browser.pages import PlotPanel, Shell
+from tests.browser.pages import Shell
+from tests.browser.plot_pages import PlotPanel
 from tests.browser.prediction_pages import PredictionForm, StudyLogs
 from tests.browser.result_pages import ResultPage
 from tests.browser.server import Server

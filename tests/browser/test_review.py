@@ -20,7 +20,8 @@ from iscan_dash.services.what_is_this import WhatIsThis as Found
 from iscan_dash.services.workspace import Workspace
 from tests.browser.chromium import Browser
 from tests.browser.edit_pages import EditAnnotation
-from tests.browser.pages import PlotPanel, Shell
+from tests.browser.pages import Shell
+from tests.browser.plot_pages import PlotPanel
 from tests.browser.review_pages import ReviewPage, WhatIsThis
 from tests.browser.selection_pages import Strip
 from tests.browser.server import Server

@@ -5,9 +5,12 @@ from collections import Counter
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from tests.browser.annotation_pages import ExistingAnnotations, NewAnnotation
 from tests.browser.chromium import Browser
 from tests.browser.edit_pages import EditAnnotation
-from tests.browser.pages import DataPage, ExistingAnnotations, NewAnnotation, PlotPanel, Shell
+from tests.browser.file_pages import DataPage
+from tests.browser.pages import Shell
+from tests.browser.plot_pages import PlotPanel
 from tests.browser.server import Server
 
 pytestmark = pytest.mark.browser

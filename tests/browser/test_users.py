@@ -5,8 +5,10 @@ import re
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from tests.browser.annotation_pages import ExistingAnnotations, NewAnnotation
 from tests.browser.chromium import Browser
-from tests.browser.pages import ExistingAnnotations, NamingDialog, NewAnnotation, PlotPanel, Shell
+from tests.browser.pages import NamingDialog, Shell
+from tests.browser.plot_pages import PlotPanel
 from tests.browser.server import Draft, Server
 from tests.browser.studies import combined, small_values
 
