@@ -123,9 +123,9 @@ class CellTable:
         sort: Sequence[tuple[str, bool]] = (),
         within: Sequence[RowMask] = (),
     ) -> np.ndarray:
-        """Return the numbers of the cells that pass, in order; see `page`. Shape (n_rows,), int64, read-only."""
+        """Return the numbers of the cells that pass, in order; see `page`. Shape (n_rows,), int32, read-only."""
         order = self._order(self.columns, where, sort, within)
-        return np.arange(self.n_cells) if order is None else order
+        return np.arange(self.n_cells, dtype=np.int32) if order is None else order
 
     def _order(
         self,
@@ -177,6 +177,8 @@ class CellTable:
             # Stable in both directions: equal cells stay in the order of the file.
             order = np.argsort(keys[::-1], kind="stable")[::-1] if down else np.argsort(keys, kind="stable")
             rows = rows[len(rows) - 1 - order] if down else rows[order]
+        # Half the bytes of what NumPy counts in: a study has fewer cells than that.
+        rows = rows.astype(np.int32)
         rows.flags.writeable = False
         return rows
 

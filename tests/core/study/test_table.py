@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iscan_dash.core.study.columns import CategoryColumn
+from iscan_dash.core.room import OVERHEAD, Room
+from iscan_dash.core.study.columns import CategoryColumn, NumberColumn
 from iscan_dash.core.study.table import CellTable, IdColumn
 
 IDS = ("AAC-1", "aat-1", "GÄG-2", "AAC-2")
@@ -93,3 +94,13 @@ def test_more_orders_than_are_kept() -> None:
         for text in "abcdefgt-12":
             rows, _ = cells.page(0, 10, {"id": text})
             assert [row["id"] for row in rows] == [cell for cell in IDS if text in cell.lower()]
+
+
+def test_an_order_takes_four_bytes_a_cell() -> None:
+    room = Room(1 << 20)
+    cells = CellTable(1000, {"n": NumberColumn("n", np.arange(1000.0))}, room)
+
+    order = cells.order(sort=[("n", True)])
+
+    assert order.tolist() == list(range(999, -1, -1))
+    assert order.nbytes == 4000 and room.held == 4000 + OVERHEAD
