@@ -1,4 +1,6 @@
-/* A banner for what does not pass by itself; while it is shown it is the only one. */
+/* A banner for what does not pass by itself; while it is shown it is the only one, and the page below, of which the server
+ * would refuse everything, stands still.
+ */
 (() => {
   const iscan = (window.iscan = window.iscan || {});
   let banner = null;
@@ -16,11 +18,18 @@
     const bar = document.querySelector(".topbar");
     if (bar) bar.after(banner);
     else document.body.prepend(banner);
+    stand(true);
+  }
+
+  function stand(still) {
+    const areas = document.querySelector(".areas");
+    if (areas) areas.inert = still;
   }
 
   function hide() {
     banner?.remove();
     banner = null;
+    stand(false);
   }
 
   iscan.lasting = { show, hide };

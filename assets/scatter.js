@@ -329,9 +329,9 @@
     clearTimeout(plot.viewTimer);
     plot.viewTimer = setTimeout(() => {
       try {
-        // What was asked for: a frame of another shape, here or in a link, makes its own view of it.
+        // What was asked for: a frame of another shape, here or in a link, makes its own view of it. All cells is nothing to ask for.
         const { x, y } = plot.wanted;
-        window.dash_clientside.set_props(`${plot.id}-view`, { data: { x, y } });
+        window.dash_clientside.set_props(`${plot.id}-view`, { data: same(plot.wanted, plot.home) ? null : { x, y } });
       } catch (error) {
         console.debug(`No store keeps the view of ${plot.id}.`, error);
       }

@@ -304,7 +304,7 @@
     keepLink();
     const { number } = parts();
     const { counted } = iscan.enrichment;
-    byId("from-enrichment-result").replaceChildren(...results.map((own) => make("option", { value: own.id, textContent: `${own.name} (${counted(own.n_sets, "set")}, ${number(own.n_cells)} cells, ${own.method_title})` })));
+    byId("from-enrichment-result").replaceChildren(...results.map((own) => make("option", { value: own.id, textContent: `${own.name} (${own.n_used === own.n_sets ? "" : `${number(own.n_used)} of `}${counted(own.n_sets, "set")}, ${number(own.n_cells)} cells, ${own.method_title})` })));
     byId("from-enrichment-kind").replaceChildren(...KINDS.map(([kind, title]) => make("option", { value: kind, textContent: title, disabled: !columns.some((own) => own.kind === kind) })));
     const own = columns.filter(({ kind }) => kind === state.kind);
     byId("from-enrichment-key").replaceChildren(...(own.length ? own : [{ key: "", name: "No column of groups", groups: 0 }]).map(({ key, name, groups }) => make("option", { value: key, textContent: groups ? `${name} (${counted(groups, "group")})` : name })));

@@ -87,7 +87,7 @@
   /** Say that nobody is signed in any more, and where to; in a tab of its own, as this page keeps what was typed. */
   function showSignedOut(place) {
     if (place) {
-      const link = Object.assign(document.createElement("a"), { href: iscan.address(place), target: "_blank", rel: "noopener", textContent: "Sign in" });
+      const link = Object.assign(document.createElement("a"), { href: iscan.address(place), target: "_blank", rel: "noopener", className: "btn btn-sm btn-primary", textContent: "Sign in" });
       iscan.lasting.show("You were signed out. Sign in again to go on.", link);
     } else if (isSignedOut) iscan.lasting.hide();
     isSignedOut = Boolean(place);
@@ -159,8 +159,9 @@
   // -- keyboard ------------------------------------------------------------------------------------------------
 
   const TYPING = "input, textarea, select, [contenteditable], [role=combobox], [role=listbox], .dash-dropdown-content";
-  /** What takes no letters: these keep to Space and the arrows. */
-  const TICKING = "input:is([type=checkbox], [type=radio], [type=color])";
+  const OPTIONS = ".dash-dropdown-content";
+  /** What takes no letters: these keep to Space and the arrows. Those of a dropdown's options search them. */
+  const TICKING = `input:is([type=checkbox], [type=radio], [type=color]):not(${OPTIONS} *)`;
   /** A closed dropdown keeps the focus after a choice; one that is open searches for what is typed. */
   const isTyping = (element) =>
     !element.matches(TICKING) && element.closest(`${TYPING}, .dash-dropdown[aria-expanded=true]`);
@@ -197,8 +198,16 @@
     (element === document.body || element.closest(".plot, .plots-bar, .selection-strip")) &&
     !document.querySelector(".modal.show, .popover.show, .legend:focus-within .legend-pinned");
 
+  /** With an option chosen the focus of an open dropdown is on it: letters go on in the search. */
+  function searchOptions(event) {
+    const options = event.target.closest(OPTIONS);
+    const search = options && options.querySelector(".dash-dropdown-search");
+    if (!search || search === event.target || event.key.length !== 1 || event.key === " ") return;
+    if (!event.ctrlKey && !event.metaKey && !event.altKey) search.focus();
+  }
+
   function actOn(event) {
-    if (isTyping(event.target)) return false;
+    if (isTyping(event.target)) return searchOptions(event);
     const key = event.key.toLowerCase();
     if ((event.ctrlKey || event.metaKey) && key === "z") byId(event.shiftKey ? "shell-redo" : "shell-undo").click();
     else if (key === "escape") return isForPlots(event.target) && iscan.plots.escape();
@@ -282,6 +291,7 @@
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
     iscan: {
       showToast: (message) => iscan.toast.show(message),
+      keepUndo: (steps) => void (steps && iscan.toast.keepUndoOf(steps.last)),
       showStatus,
       pollNow: (revision) => {
         if (revision == null) return;

@@ -5,6 +5,7 @@
   const MARGIN = 8;
   const ICONS = { success: "check-circle", warning: "exclamation-triangle", danger: "x-octagon" };
   const shown = new Set();
+  const undoing = new Map(); // event that a message offers to undo -> closes the message
   const CLOSED = window.iscan.own("iscan-closed");
 
   /** Ids of lasting messages that were closed in this tab; the page is told of them again whenever it is loaded. */
@@ -66,10 +67,13 @@
     text.dir = "auto";
     text.textContent = message.text;
     let timer = null;
+    const undoes = message.actions.find(({ action }) => action?.verb === "undo")?.action.seq;
     const close = () => {
       clearTimeout(timer);
+      undoing.delete(undoes);
       element.remove();
     };
+    if (undoes !== undefined) undoing.set(undoes, close);
     const shut = document.createElement("button");
     shut.type = "button";
     shut.className = "toast-close";
@@ -91,6 +95,11 @@
     wait();
   }
 
+  /** Close what offers to undo another edit than the last one: it would be refused. */
+  function keepUndoOf(last) {
+    for (const [event, close] of [...undoing]) if (event < last) close();
+  }
+
   /** Where the panel is under the plots, say where messages cover nothing of it: at the foot of what is seen of the plots. */
   function place() {
     const box = document.getElementById("shell-toasts");
@@ -105,5 +114,5 @@
   window.addEventListener("scroll", place, { passive: true });
   window.addEventListener("resize", place);
 
-  (window.iscan = window.iscan || {}).toast = { show };
+  (window.iscan = window.iscan || {}).toast = { show, keepUndoOf };
 })();

@@ -1,11 +1,14 @@
 """Edit Annotation: ticks, the Assign bar, edits in the grid and of labels; each undone and redone."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser.annotation_pages import ExistingAnnotations, NewAnnotation
 from tests.browser.chromium import Browser
+from tests.browser.conftest import Serve
 from tests.browser.edit_pages import EditAnnotation
 from tests.browser.pages import Shell
 from tests.browser.plot_pages import PlotPanel, act_on_selection, clear_selection
@@ -92,6 +95,32 @@ def test_three_ticked_rows_get_a_label(edit: EditAnnotation, shell: Shell, serve
     shell.redo()
     shows(edit, after)
     undone_and_redone(edit, shell, TISSUE, after, name)
+
+
+@pytest.mark.parametrize("size", [(1400, 900), (1000, 700)])
+def test_the_cells_are_there_without_an_annotation_of_ones_own(
+    browser: Browser, serve: Serve, small_file: Path, size: tuple[int, int]
+) -> None:
+    browser.resize(*size)
+    Shell(browser).open(serve("serve", small_file, "--single-user"), "/annotate/edit")
+    EditAnnotation(browser).wait_for_count("60 of 60 cells, 0 ticked")
+    height, width = browser.js(
+        "const {height, width} = document.querySelector('#edit-grid').getBoundingClientRect(); return [height, width]"
+    )
+    # Three rows at least below the heads, and no room left beside them.
+    assert height > 120
+    assert width > 0.9 * browser.js("return document.querySelector('#edit-grid').closest('.edit-body').clientWidth")
+
+
+def test_a_message_offers_no_undo_of_an_edit_that_was_undone(edit: EditAnnotation, shell: Shell) -> None:
+    edit.tick(1)
+    edit.assign("NK cell", "Assign to 1 cell")
+    shell.wait_for_toast('1 cell set to "NK cell" (ticked cells).')
+    shell.undo()
+    undone = 'Undone: 1 cell set to "NK cell" (ticked cells).'
+    shell.wait_for_toast(undone)
+    edit.browser.until(shell.toasts, [undone])
+    shows(edit, TISSUE)
 
 
 def test_nothing_selected_means_nothing_happens(edit: EditAnnotation, shell: Shell) -> None:

@@ -1,6 +1,7 @@
 """The plot: colours, legend, hover, view, links and pictures, compared with the file itself."""
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -222,17 +223,31 @@ def test_an_embedding_is_never_stretched(plot: PlotPanel, browser: Browser, trut
 
 
 def test_a_link_from_a_plot_of_another_shape_shows_as_much(plot: PlotPanel, browser: Browser) -> None:
-    whole = plot.view()
+    plot.zoom_into(80, 60)
+    seen = plot.view()
     browser.click("#selection-filter")
-    browser.wait(lambda: plot.view() != pytest.approx(whole), "a lower plot")
+    browser.wait(lambda: plot.view() != pytest.approx(seen), "a lower plot")
     browser.wait(lambda: plot.link().get("view", "").count("~") == 2, "the address to say the view")
     address = browser.js("return location.href")
     browser.click("#selection-filter")
-    browser.wait(lambda: plot.view() == pytest.approx(whole), "the plot as it was")
+    browser.wait(lambda: plot.view() == pytest.approx(seen), "the plot as it was")
     browser.open("about:blank")
     browser.open(address)
     Shell(browser).wait_until_ready()
-    browser.until(lambda: np.allclose(plot.view(), whole, rtol=1e-3), True)
+    browser.until(lambda: np.allclose(plot.view(), seen, rtol=1e-3), True)
+
+
+def test_the_address_names_no_view_that_nobody_chose(plot: PlotPanel, browser: Browser) -> None:
+    whole = plot.view()
+    plot.zoom_into(80, 60)
+    browser.wait(lambda: plot.link().get("view", "").count("~") == 2, "the address to say the view")
+    plot.show_all()
+    browser.wait(lambda: plot.link().get("view", "").count("~") == 1, "the address to say no view")
+    browser.click("#selection-filter")
+    browser.wait(lambda: plot.view() != pytest.approx(whole), "a lower plot")
+    # Longer than it takes to note a view.
+    time.sleep(0.6)
+    assert plot.link()["view"].count("~") == 1
 
 
 def test_a_link_restores_embedding_colour_and_view(plot: PlotPanel, browser: Browser, demo: Server) -> None:

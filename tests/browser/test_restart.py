@@ -174,7 +174,8 @@ def test_a_page_of_another_study_stops(browser: Browser, serve: Serve, tmp_path:
     second = serve("serve", other, "--single-user")
     browser.until(lambda: browser.texts(".banner.lasting > span"), [ANOTHER])
     assert shell.banner() == ""
-    # It asks for nothing any more.
+    # It asks for nothing any more, and nothing of it can be used.
+    assert browser.js("return document.querySelector('.areas').inert") is True
     browser.requests()
     assert browser.js("return fetch('/api/v1/status').then((answer) => answer.status)") == 409
     time.sleep(1)

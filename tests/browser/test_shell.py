@@ -204,6 +204,22 @@ def test_keys_reach_the_plot_from_a_closed_dropdown(browser: Browser, demo: Serv
     assert not browser.is_shown(is_open)
 
 
+def test_letters_search_the_options_where_one_is_chosen(browser: Browser, demo: Server) -> None:
+    Shell(browser).open(demo)
+    plot = PlotPanel(browser)
+    colour = plot.shown_colour()
+    browser.click("#plot-colour")
+    # The focus is on the option that is chosen.
+    focused = "return document.activeElement.matches('.dash-dropdown-content input:not(.dash-dropdown-search)')"
+    browser.wait(lambda: browser.js(focused), "the focus on an option")
+    browser.press("l", "a", "b", "e", "l")
+    browser.until(lambda: browser.js("return document.querySelector('.dash-dropdown-search').value"), "label")
+    assert browser.js("return [...document.querySelectorAll('.plot-tools > .active')].map((e) => e.id)") == ["plot-pan"]
+    assert browser.js("return iscan.pageBelow('/')") == ""
+    browser.press(Keys.ESCAPE)
+    assert plot.shown_colour() == colour
+
+
 def test_the_keyboard_reaches_everything_and_shows_where_it_is(browser: Browser, demo: Server) -> None:
     Shell(browser).open(demo, "/annotate")
     browser.js("document.body.tabIndex = -1; document.body.focus()")

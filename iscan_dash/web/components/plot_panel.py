@@ -29,6 +29,9 @@ TABLE_BINS = 10
 GENES = "genes"
 """Choice of axes that are two genes, chosen beside it."""
 
+NO_GENE = {"no_options_found": "No gene of this study found yet"}
+"""What a search for genes says before anything is typed, and when nothing is like it."""
+
 KIND_NAMES = {
     "annotation": "Annotation",
     "delta": "Prediction",
@@ -77,7 +80,14 @@ def layout(services: Services, number: int = 1, start: PlotStart | None = None) 
         *(
             _field(
                 f"{side} gene",
-                dcc.Dropdown(id=own(part), placeholder="Search", options=_chosen(name), value=name, clearable=False),
+                dcc.Dropdown(
+                    id=own(part),
+                    placeholder="Search",
+                    options=_chosen(name),
+                    value=name,
+                    clearable=False,
+                    labels=NO_GENE,
+                ),
                 id=own(field),
                 hidden=not genes,
             )
@@ -105,6 +115,7 @@ def layout(services: Services, number: int = 1, start: PlotStart | None = None) 
                 options=_chosen(by.key) if by.kind == "gene" else [],
                 value=by.key if by.kind == "gene" else None,
                 search_order="original",
+                labels=NO_GENE,
             ),
             hidden=not any(study.shown_matrices),
         ),

@@ -97,9 +97,14 @@ def undo_buttons(services: Services) -> tuple[bool, str, bool, str]:
 
 
 def steps(services: Services) -> dict[str, int | None]:
-    """Return the numbers of the events that undo and redo are about, as `Steps` has them."""
-    undoable, redoable = services.workspace.undoable(), services.workspace.redoable()
-    return {"undo": undoable.seq if undoable else None, "redo": redoable.seq if redoable else None}
+    """Return the numbers of the events that undo and redo are about, as `Steps` has them, and that of the last one."""
+    workspace = services.workspace
+    undoable, redoable = workspace.undoable(), workspace.redoable()
+    return {
+        "undo": undoable.seq if undoable else None,
+        "redo": redoable.seq if redoable else None,
+        "last": max((event.seq for event in workspace.latest(1)), default=None),
+    }
 
 
 def undo(services: Services, seq: int | None) -> tuple[int, dict[str, Any]]:
@@ -196,3 +201,4 @@ def register(app: Dash, services: Services) -> None:
         Input(Shell.STATUS, "data"),
     )
     app.clientside_callback(ClientsideFunction("iscan", "pollNow"), Input(Shell.REVISION, "data"))
+    app.clientside_callback(ClientsideFunction("iscan", "keepUndo"), Input(Shell.STEPS, "data"))
