@@ -42,6 +42,8 @@ def edit(browser: Browser, server: Server, shell: Shell, request: pytest.Fixture
     if page.count() != f"{N_CELLS} of {N_CELLS} cells, 0 ticked":
         page.clear_ticks()
     page.wait_for_count(f"{N_CELLS} of {N_CELLS} cells, 0 ticked")
+    # A click on a box that still shows the tick would take that away.
+    browser.until(page.ticked, [])
     return page
 
 
