@@ -21,7 +21,7 @@ from iscan_dash.core.annotations.names import NAME_LENGTH, check_name, free_name
 from iscan_dash.core.study import CategoryColumn, Study
 from iscan_dash.core.study.damage import reading
 from iscan_dash.core.study.dataset import Dataset
-from iscan_dash.core.study.elements import n_values, read_element
+from iscan_dash.core.study.elements import n_values
 from iscan_dash.core.study.fingerprint import file_sha256
 from iscan_dash.core.words import counted
 from iscan_dash.errors import DataError, NameRefused, StorageError
@@ -357,13 +357,16 @@ def _add(file: h5py.File, columns: Sequence[NewColumn]) -> None:
 
 def _check_columns(dataset: Dataset, file: h5py.File, columns: Sequence[NewColumn]) -> None:
     """Refuse a copy whose cells, column order or new columns are not what they should be."""
+    # As whoever opens the copy does.
+    from anndata.io import read_elem
+
     obs = file["obs"]
     order = list(obs.attrs["column-order"])
     wanted = [*dataset.file["obs"].attrs.get("column-order", ()), *(column.name for column in columns)]
     if order != wanted or n_values(obs[dataset.index_name]) != dataset.n_cells:
         raise StorageError(f"The copy of {dataset.path.name} has other cells or columns. Try again.")
     for column in columns:
-        back = read_element(obs, column.name)
+        back = read_elem(obs[column.name])
         is_same = list(back.categories) == list(column.column.labels) and np.array_equal(
             back.codes, column.column.codes
         )

@@ -24,7 +24,8 @@ def read_element(group: h5py.Group, key: str) -> Any:
     Returns
     -------
     Any
-        What AnnData makes of it: ``numpy.ndarray``, ``pandas.Categorical``, a nullable pandas array, ...
+        What AnnData makes of it: ``numpy.ndarray``, ``pandas.Categorical``, a nullable pandas array, ... A category is
+        never said to be ordered: its levels come in the order of the file all the same.
     """
     element = group[key]
     if encoding(element) != "categorical":
