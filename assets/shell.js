@@ -158,8 +158,8 @@
 
   // -- keyboard ------------------------------------------------------------------------------------------------
 
-  const TYPING = "input, textarea, select, [contenteditable], [role=combobox], [role=listbox], .dash-dropdown-content";
   const OPTIONS = ".dash-dropdown-content";
+  const TYPING = `input, textarea, select, [contenteditable], [role=combobox], [role=listbox], ${OPTIONS}`;
   /** What takes no letters: these keep to Space and the arrows. Those of a dropdown's options search them. */
   const TICKING = `input:is([type=checkbox], [type=radio], [type=color]):not(${OPTIONS} *)`;
   /** A closed dropdown keeps the focus after a choice; one that is open searches for what is typed. */
@@ -207,7 +207,10 @@
   }
 
   function actOn(event) {
-    if (isTyping(event.target)) return searchOptions(event);
+    if (isTyping(event.target)) {
+      searchOptions(event);
+      return false;
+    }
     const key = event.key.toLowerCase();
     if ((event.ctrlKey || event.metaKey) && key === "z") byId(event.shiftKey ? "shell-redo" : "shell-undo").click();
     else if (key === "escape") return isForPlots(event.target) && iscan.plots.escape();
